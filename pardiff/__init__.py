@@ -1,0 +1,62 @@
+"""pardiff: parallel numerical differentiation that audits gradients.
+
+The main entry points are `gradcheck`, `gradient`, `Problem` and `problem`; the command line is
+``pardiff``. See ``docs/design.md`` for how the parts fit together.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pardiff.api import gradcheck, gradient, open_result, plan
+from pardiff.api import reconcile_store as reconcile
+from pardiff.batch import run
+from pardiff.errors import (
+    ClusterError,
+    FingerprintError,
+    GradientMismatchError,
+    InputError,
+    NotAnAuditError,
+    PardiffError,
+    StoreError,
+    TargetError,
+    WorkerError,
+)
+from pardiff.execution.events import Progress
+from pardiff.problem.problem import Problem, problem
+from pardiff.reconciliation.findings import Finding
+from pardiff.reconciliation.verdicts import Verdict
+from pardiff.report import report
+from pardiff.result import GradcheckResult, GradientResult
+
+try:
+    __version__ = version("pardiff")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "ClusterError",
+    "Finding",
+    "FingerprintError",
+    "GradcheckResult",
+    "GradientMismatchError",
+    "GradientResult",
+    "InputError",
+    "NotAnAuditError",
+    "PardiffError",
+    "Problem",
+    "Progress",
+    "StoreError",
+    "TargetError",
+    "Verdict",
+    "WorkerError",
+    "__version__",
+    "gradcheck",
+    "gradient",
+    "open_result",
+    "plan",
+    "problem",
+    "reconcile",
+    "report",
+    "run",
+]

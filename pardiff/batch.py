@@ -1,0 +1,279 @@
+"""A batch: every problem of some targets on one cluster, an audit each, and an index of all."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pardiff.api import Source, audit
+from pardiff.errors import InputError, PardiffError, TargetError
+from pardiff.execution.events import Watcher
+from pardiff.execution.executors import Executor, open_executor
+from pardiff.problem.bundle import sha256
+from pardiff.problem.job import read_job
+from pardiff.problem.settings import Settings
+from pardiff.problem.targets import Broken, Target, find_targets, unique_names
+from pardiff.reconciliation.verdicts import worst_status
+from pardiff.report import FILES, write_reports
+from pardiff.result import GradcheckResult
+from pardiff.storage.provenance import now
+
+DEFAULT_OUT = "audits"
+BATCH_VERDICT = {0: "PASS", 1: "FAIL", 2: "BROKEN", 3: "INCONCLUSIVE", 4: "INCOMPLETE"}
+"""What an exit status is called in an index."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one problem of a batch."""
+
+    name: str
+    target: str
+    folder: Path
+    result: GradcheckResult | None = None
+    error: str = ""
+    """One sentence, where there is no result."""
+    status: int = 0
+    """Exit status."""
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words, or the error."""
+        return self.result.summary.headline if self.result else self.error
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Outcomes of a run; ``exit_status`` is that of the command."""
+
+    outcomes: tuple[Outcome, ...]
+    out: Path
+    index: Path | None
+    """``index.html``; None where nothing was run."""
+    interrupted: bool = False
+
+    @property
+    def exit_status(self) -> int:
+        """The gravest: 1 mismatch, 2 bad input, 4 incomplete, 3 inconclusive, 0 pass."""
+        statuses = [outcome.status for outcome in self.outcomes]
+        return worst_status([*statuses, 4] if self.interrupted else statuses)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Problems to be run, and where the job file among the targets wants them."""
+
+    targets: tuple[Target | Broken, ...]
+    out: str | None
+    scheduler: str | None
+    scheduler_file: str | None
+    workers: int | None
+
+
+def select(texts: Sequence[str], keyword: str = "") -> Selection:
+    """Find the problems that targets and an expression name.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        ``FILE.py``, ``FILE.py::problem``, ``package.module:factory``, folders and ``JOB.toml``.
+    keyword : str
+        Parts of names joined by ``and``, ``or``, ``not``, as for pytest's ``-k``.
+    """
+    targets: list[Target | Broken] = []
+    jobs = []
+    for text in texts:
+        if text.endswith(".toml"):
+            jobs.append(read_job(Path(text)))
+            targets += jobs[-1].targets
+        else:
+            targets += find_targets(text)
+    if len(jobs) > 1:
+        raise InputError("got several job files; expected one at a time, since each names a cluster and a store")
+    chosen = tuple(t for t in targets if not keyword or matches(keyword, t.name))
+    if not chosen:
+        names = ", ".join(t.name for t in targets) or "none (those with batch=False run only as FILE.py::name)"
+        raise TargetError(f"no problem to run{f' matches -k {keyword!r}' if keyword else ''}; found: {names}")
+    unique_names(list(chosen))
+    job = jobs[0] if jobs else None
+    return Selection(
+        chosen,
+        job.out if job else None,
+        job.scheduler if job else None,
+        job.scheduler_file if job else None,
+        job.workers if job else None,
+    )
+
+
+def matches(expression: str, name: str) -> bool:
+    """Whether a name contains what an expression asks for.
+
+    >>> matches("digits and not mlp", "digits_softmax"), matches("digits and not mlp", "digits_mlp")
+    (True, False)
+    """
+
+    def value(node: ast.AST) -> bool:
+        if isinstance(node, ast.BoolOp):
+            return (all if isinstance(node.op, ast.And) else any)(value(item) for item in node.values)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return not value(node.operand)
+        if isinstance(node, ast.Name):
+            return node.id in name
+        raise InputError(f"-k {expression!r}: expected parts of names joined by and, or, not")
+
+    try:
+        return value(ast.parse(expression.strip(), mode="eval").body)
+    except SyntaxError:
+        if " " in expression:
+            raise InputError(f"-k {expression!r}: expected parts of names joined by and, or, not") from None
+        return expression in name
+
+
+def open_cluster(
+    scheduler: str | None, scheduler_file: str | None, workers: int | None
+) -> AbstractContextManager[Executor]:
+    """The executor of a command: a running scheduler, this process (0 workers) or an embedded cluster."""
+    if scheduler and scheduler_file:
+        raise InputError("got --scheduler and --scheduler-file; expected one of them")
+    if scheduler_file:
+        from pardiff.execution.cluster import connect
+
+        return connect(scheduler_file=scheduler_file)
+    if scheduler:
+        if "://" not in scheduler:
+            scheduler = f"tcp://{scheduler}"
+        return open_executor(scheduler)
+    if workers is not None and workers < 0:
+        raise InputError(f"workers: got {workers}; expected 0 (this process) or more")
+    return open_executor(None if workers == 0 else "processes", workers)
+
+
+def run(
+    *targets: str,
+    out: str | Path | None = None,
+    scheduler: str | None = None,
+    scheduler_file: str | None = None,
+    workers: int | None = None,
+    keyword: str = "",
+    fresh: bool = False,
+    options: Settings | None = None,
+    progress: Watcher | None = None,
+    announce: Callable[[Outcome], None] | None = None,
+) -> Batch:
+    """Audit every problem that the targets name; what the command ``pardiff run`` does.
+
+    A problem that cannot be imported, or that raises, never stops the others. An audit that is there
+    already goes on where it stopped.
+
+    Parameters
+    ----------
+    *targets : str
+        ``FILE.py``, ``FILE.py::problem``, ``package.module:factory``, folders, ``JOB.toml``.
+    out : path
+        Folder for the audits, one folder each (default ``audits``, or what the job file says).
+    scheduler, scheduler_file : str
+        A running Dask scheduler.
+    workers : int
+        Processes of an embedded cluster; 0 for this process; default one per core.
+    keyword : str
+        Selects problems by name.
+    fresh : bool
+        Start over instead of going on.
+    options : Settings
+        Options that go over those of job files and problems.
+    progress : callable
+        Called with a `Progress` after each block.
+    announce : callable
+        Called with the outcome of each problem.
+
+    Returns
+    -------
+    Batch
+    """
+    selection = select(targets, keyword)
+    folder = Path(out or selection.out or DEFAULT_OUT)
+    outcomes: list[Outcome] = []
+    interrupted = False
+
+    def note(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if announce:
+            announce(outcome)
+
+    here = scheduler is not None or scheduler_file is not None or workers is not None
+    cluster = open_cluster(
+        scheduler if here else selection.scheduler,
+        scheduler_file if here else selection.scheduler_file,
+        workers if here else selection.workers,
+    )
+    for broken in (t for t in selection.targets if isinstance(t, Broken)):
+        note(Outcome(broken.name, broken.text, folder / broken.name, error=broken.error, status=2))
+    usable = [t for t in selection.targets if isinstance(t, Target)]
+    try:
+        if usable:
+            with cluster as executor:
+                for target in usable:
+                    note(_one(target, folder / target.name, executor, fresh, options or Settings(), progress))
+    except KeyboardInterrupt:
+        interrupted = True
+    index = None
+    if any(outcome.result for outcome in outcomes) or len(selection.targets) > 1:
+        index = write_index(outcomes, folder)
+    return Batch(tuple(outcomes), folder, index, interrupted)
+
+
+def _one(
+    target: Target, folder: Path, executor: Executor, fresh: bool, options: Settings, progress: Watcher | None
+) -> Outcome:
+    try:
+        problem, code, bundle = target.load()
+        settings = options.over(target.settings.over(problem.options))
+        source = Source(target.text, code, bundle, sha256(target.source()))
+        result = audit(problem, target.name, settings, source, folder, executor, progress, fresh=fresh)
+        write_reports(result.summary, {kind: folder / file for kind, file in FILES.items()})
+    except PardiffError as error:
+        return Outcome(target.name, target.text, folder, error=str(error), status=error.exit_status)
+    return Outcome(target.name, target.text, folder, result, status=result.exit_status)
+
+
+def write_index(outcomes: Sequence[Outcome], out: Path) -> Path:
+    """Write ``index.html``, ``summary.json`` and ``junit.xml`` of a batch; returns the index."""
+    from pardiff.reporting.html import render_index
+    from pardiff.reporting.junit import render_junit
+    from pardiff.storage.audit import write_text
+
+    verdict = BATCH_VERDICT[worst_status(outcome.status for outcome in outcomes)]
+    rows = [_row(outcome) for outcome in outcomes]
+    by_verdict: dict[str, int] = {}
+    for row in rows:
+        by_verdict[row["verdict"]] = by_verdict.get(row["verdict"], 0) + 1
+    headline = f"{len(rows)} problems: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(by_verdict.items()))
+    created = now()
+    write_text(out / "index.html", render_index(rows, headline, verdict, created))
+    data = {"verdict": verdict, "created": created, "problems": rows}
+    write_text(out / "summary.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    summaries = [outcome.result.summary for outcome in outcomes if outcome.result]
+    broken = [(outcome.name, outcome.error) for outcome in outcomes if not outcome.result]
+    write_text(out / "junit.xml", render_junit(summaries, broken))
+    return out / "index.html"
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    summary = outcome.result.summary if outcome.result else None
+    return {
+        "name": outcome.name,
+        "target": outcome.target,
+        "verdict": BATCH_VERDICT[outcome.status],
+        "headline": outcome.headline,
+        "exit_status": outcome.status,
+        "parameters": f"{summary.parameters:,}" if summary else "",
+        "nfev": f"{summary.nfev:,}" if summary else "",
+        "seconds": f"{summary.seconds:.2f}" if summary else "",
+        "link": f"{quote(outcome.name)}/report.html" if summary else "",
+    }

@@ -1,0 +1,345 @@
+"""Commands of ``pardiff``. Exit status: 0 pass, 1 mismatch, 2 bad input, 3 inconclusive, 4 incomplete."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from pardiff.errors import PardiffError, TargetError, closest
+from pardiff.problem.settings import METHODS, Settings
+
+COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
+
+
+class _Failure(click.ClickException):
+    """A `PardiffError` on its way to the shell."""
+
+    def __init__(self, error: PardiffError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_status
+
+    def show(self, file: Any = None) -> None:
+        from pardiff.reporting.terminal import printable
+
+        click.echo(f"pardiff: {printable(self.message)}", err=True)
+
+
+class _Group(click.Group):
+    """Turns errors of the library into sentences, and names the closest command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PardiffError as error:
+            raise _Failure(error) from error
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}; {closest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="pardiff", message="%(package)s %(version)s")
+def cli() -> None:
+    """Audit hand-derived gradients against parallel numerical differentiation.
+
+    Exit status: 0 pass, 1 gradient mismatch, 2 usage or configuration, 3 inconclusive, 4 incomplete
+    or infrastructure.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; a workflow script ends with ``main(["run", __file__])``."""
+    cli.main(args=None if arguments is None else list(arguments), prog_name="pardiff")
+    raise SystemExit(0)
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Flags that stand for `Settings`."""
+    for option in (
+        click.option("--seed", type=int, help="Seed of everything drawn; a full check draws nothing."),
+        click.option("--block-size", type=int, help="Parameters in a block."),
+        click.option("--rel-step", type=float, help="Step relative to max(|x|, 1)."),
+        click.option("--abs-step", type=float, help="Step in the units of the parameters."),
+        click.option("--atol", type=float, help="Absolute tolerance."),
+        click.option("--rtol", type=float, help="Relative tolerance."),
+        click.option("--order", type=int, help="Order of accuracy of the differences."),
+        click.option("--method", type=click.Choice(METHODS), help="Side on which fun is taken."),
+        click.option("-k", "keyword", default="", metavar="EXPR", help="Select problems by name."),
+    ):
+        command = option(command)
+    return command
+
+
+def _targets(command: Callable[..., None]) -> Callable[..., None]:
+    return click.argument("targets", nargs=-1, required=True, metavar="TARGET...")(command)
+
+
+@cli.command()
+@_targets
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the audits and reports.  [default: audits]")
+@click.option("--scheduler", metavar="ADDR", help="Address of a running Dask scheduler.")
+@click.option("--scheduler-file", metavar="FILE", help="File that a Dask scheduler has written.")
+@click.option("--workers", type=int, help="Processes of the embedded cluster; 0 for this process.")
+@click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
+@_options
+def run(
+    targets: tuple[str, ...],
+    out: Path | None,
+    scheduler: str | None,
+    scheduler_file: str | None,
+    workers: int | None,
+    fresh: bool,
+    keyword: str,
+    **options: Any,
+) -> None:
+    """Audit every problem of the targets: FILE.py, FILE.py::problem, package.module:factory, a folder, JOB.toml.
+
+    An audit that is there already goes on where it stopped; --fresh starts over.
+    """
+    from pardiff.batch import run as run_batch
+    from pardiff.cli.progress import watching
+
+    with _interruptible(), watching() as watch:
+        batch = run_batch(
+            *targets,
+            out=out,
+            scheduler=scheduler,
+            scheduler_file=scheduler_file,
+            workers=workers,
+            keyword=keyword,
+            fresh=fresh,
+            options=Settings(**options),
+            progress=watch,
+            announce=_announce,
+        )
+    if len(batch.outcomes) > 1:
+        _print_batch(batch.outcomes)
+    if batch.interrupted:
+        click.echo("pardiff: interrupted; finished blocks are kept, the same command goes on", err=True)
+    reports = [o.folder / "report.html" for o in batch.outcomes if o.result]
+    if len(batch.outcomes) > 1 and batch.index:
+        click.echo(f"\nindex: {batch.index}")
+    elif reports:
+        click.echo(f"\nreport: {reports[0]}")
+    sys.exit(batch.exit_status)
+
+
+def _interruptible() -> Any:
+    """SIGTERM ends a run as Ctrl-C does."""
+    from contextlib import contextmanager
+
+    def stop(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    @contextmanager
+    def handler() -> Any:
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    return handler()
+
+
+def _announce(outcome: Any) -> None:
+    """Print what became of a problem."""
+    from pardiff.reporting.terminal import printable
+
+    if outcome.result:
+        _print_report(str(outcome.result))
+    else:
+        click.echo(f"{click.style('BROKEN', fg='red', bold=True)}  {printable(outcome.name)}: {printable(outcome.error)}")
+    click.echo()
+
+
+def _print_report(text: str) -> None:
+    verdict, rest = text.split(" ", 1)
+    click.echo(click.style(verdict, fg=COLOURS[verdict], bold=True) + " " + rest)
+
+
+def _print_batch(outcomes: Sequence[Any]) -> None:
+    from pardiff.batch import BATCH_VERDICT
+    from pardiff.reporting.text import table
+
+    rows = []
+    for outcome in outcomes:
+        summary = outcome.result.summary if outcome.result else None
+        numbers = (
+            [f"{summary.parameters:,}", f"{summary.nfev:,}", f"{summary.seconds:.2f}"] if summary else ["", "", ""]
+        )
+        rows.append([outcome.name, BATCH_VERDICT[outcome.status], *numbers])
+    for line in table(("problem", "verdict", "parameters", "passes", "seconds"), rows, left=2):
+        click.echo(line)
+
+
+@cli.command()
+@_targets
+@click.option("--workers", type=int, help="Worker threads to plan for.  [default: one per core]")
+@_options
+def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options: Any) -> None:
+    """Tell what an audit would cost, from a few calls of fun."""
+    import os
+
+    from pardiff.api import plan as make
+    from pardiff.batch import select
+    from pardiff.cli.progress import duration
+    from pardiff.problem.targets import Broken
+    from pardiff.reporting.text import table
+
+    rows, broken = [], []
+    for target in select(targets, keyword).targets:
+        try:
+            if isinstance(target, Broken):
+                raise TargetError(target.error)
+            settings = Settings(**options).over(target.settings)
+            found = make(
+                target.load()[0], workers=max(1, workers or os.cpu_count() or 1), name=target.name, options=settings
+            )
+        except PardiffError as error:
+            broken.append(error)
+            continue
+        each = found.seconds_per_pass
+        rows.append(
+            [
+                found.name,
+                f"{found.parameters:,}",
+                f"{found.passes:,}",
+                f"{each * 1e3:.3g} ms",
+                f"{found.blocks:,} × {found.block_size:,}",
+                f"{found.bytes / 1e6:,.1f} MB",
+                f"{duration(found.seconds) if found.seconds >= 1 else f'{found.seconds:.2g} s'}",
+            ]
+        )
+    if rows:
+        columns = ("problem", "parameters", "passes", "a pass", "blocks", "store", f"on {workers or os.cpu_count()}")
+        click.echo("\n".join(table(columns, rows)))
+        click.echo("\nPasses of the first wave; parameters that it leaves open cost 4 to 30 more each.")
+    for error in broken:
+        click.echo(f"pardiff: {error}", err=True)
+    sys.exit(max((error.exit_status for error in broken), default=0))
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path))
+def status(store: Path) -> None:
+    """Tell how far an audit is, from its store alone. Exit status 4 while it is not complete."""
+    from pardiff.storage.audit import Audit
+
+    audit = Audit.open(store)
+    info = audit.info
+    click.echo(f"{info['problem']}  {info['state']}  (run {info['runs']}, started {info['timings']['started']})")
+    missing = 0
+    for wave in audit.waves:
+        records = audit.records(wave.number)
+        done = sum(record.stop - record.start for record in records.values())
+        missing += wave.blocks - len(records)
+        click.echo(
+            f"  wave {wave.number}: {len(records):,} of {wave.blocks:,} blocks, {done:,} of {wave.count:,} parameters "
+            f"({done / wave.count:.0%}), {sum(r.nfev for r in records.values()):,} passes"
+        )
+    sys.exit(0 if info["state"] == "complete" and not missing else 4)
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--rtol", type=float, help="Relative tolerance.")
+@click.option("--atol", type=float, help="Absolute tolerance.")
+def reconcile(store: Path, rtol: float | None, atol: float | None) -> None:
+    """Compare the gradients of an audit again with other tolerances; no forward pass."""
+    from pardiff.api import reconcile_store
+    from pardiff.report import FILES, write_reports
+
+    result = reconcile_store(store, rtol=rtol, atol=atol)
+    assert result.folder is not None
+    write_reports(result.summary, {kind: result.folder / file for kind, file in FILES.items()})
+    _print_report(str(result))
+    sys.exit(result.exit_status)
+
+
+@cli.command()
+@click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), help="One self-contained page.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="For a pull request.")
+@click.option("--json", type=click.Path(path_type=Path), help="For programs.")
+@click.option("--junit", type=click.Path(path_type=Path), help="For CI.")
+def report(stores: tuple[Path, ...], **files: Path | None) -> None:
+    """Write reports of audits; without a flag, all kinds beside each."""
+    from pardiff.report import report as write
+
+    if len(stores) > 1 and any(files.values()):
+        raise click.UsageError("a file to write goes with one STORE; without a flag each report goes beside its audit")
+    for store in stores:
+        for path in write(store, **files):
+            click.echo(path)
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--worst", type=click.IntRange(0), default=8, show_default=True, help="Entries to list.")
+@click.option("--array", metavar="NAME", help="Only this array.")
+def show(store: Path, worst: int, array: str | None) -> None:
+    """Print verdicts, findings and the worst entries of an audit."""
+    from dataclasses import replace
+
+    from pardiff.api import open_result
+    from pardiff.reporting.terminal import render_terminal
+
+    result = open_result(store)
+    summary = replace(result.summary, worst=tuple(result.worst(worst, array)))
+    if array is not None:
+        summary = replace(
+            summary,
+            arrays=tuple(a for a in summary.arrays if a.name == array),
+            findings=tuple(f for f in summary.findings if f["array"] in ("", array)),
+        )
+    _print_report(render_terminal(summary, worst))
+    sys.exit(result.exit_status)
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("audits/demo"), show_default=True)
+@click.option("--workers", type=int, help="Processes of the embedded cluster; 0 for this process.")
+def demo(out: Path, workers: int | None) -> None:
+    """Audit a right and a faulty gradient of a neural network on real data, and report on both."""
+    from pardiff.batch import run as run_batch
+    from pardiff.cli.progress import watching
+
+    file = _workflows() / "digits_mlp.py"
+    click.echo(
+        "A multilayer perceptron on scikit-learn's digits, its gradient by hand-written backprop: once right,\n"
+        "and once with the gradient of one layer transposed.\n"
+    )
+    with _interruptible(), watching() as watch:
+        batch = run_batch(
+            f"{file}::digits_mlp",
+            f"{file}::digits_mlp_transposed",
+            out=out,
+            workers=workers,
+            fresh=True,
+            progress=watch,
+            announce=_announce,
+        )
+    for outcome in batch.outcomes:
+        if outcome.result:
+            click.echo(f"report: {(outcome.folder / 'report.html').resolve()}")
+    expected = [0, 1]
+    sys.exit(0 if [outcome.status for outcome in batch.outcomes] == expected else 4)
+
+
+def _workflows() -> Path:
+    """The workflows that come with pardiff: within the package, or beside it in a checkout."""
+    import pardiff
+
+    package = Path(pardiff.__file__).parent
+    for folder in (package / "workflows", package.parent / "workflows"):
+        if folder.is_dir():
+            return folder
+    raise TargetError("the workflows of the demo are not installed; reinstall pardiff")

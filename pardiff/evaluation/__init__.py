@@ -1,0 +1,1 @@
+"""fun at displaced points, and derivatives from it. Imports ``problem`` and ``numerics``."""

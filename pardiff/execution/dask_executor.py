@@ -1,0 +1,110 @@
+"""Blocks as Dask tasks. A task carries bytes and a number: no array, and none of the user's code as such.
+
+The scheduler unpickles graphs, so that nothing in them may need the user's modules. A task in a store
+is a few hundred bytes and is sent as it is; one that carries a problem from memory is sent to the
+workers once, as a scattered blob.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import cloudpickle
+from distributed import Client, as_completed, get_worker
+from distributed.scheduler import KilledWorker
+
+from pardiff.errors import ClusterError, PardiffError, WorkerError
+from pardiff.execution.blas import single_threaded
+from pardiff.execution.executors import Task
+from pardiff.execution.tasks import Receipt
+
+SMALL = 2000
+"""Bytes up to which a task travels within each graph."""
+
+_thread = threading.local()
+
+
+def call(payload: bytes, digest: str, block: int) -> Receipt:
+    """Unpickle a task, once per thread of a worker, and do a block with it."""
+    try:
+        if getattr(_thread, "digest", None) != digest:
+            _thread.digest, _thread.task = None, None  # free the last problem before the next is loaded
+            _thread.task = cloudpickle.loads(payload)
+            _thread.digest = digest
+        with single_threaded():
+            receipt: Receipt = _thread.task(block)
+        return receipt
+    except PardiffError as error:
+        if isinstance(error, WorkerError):
+            raise WorkerError(f"worker {get_worker().address}: {error}") from None
+        raise
+    except Exception as error:
+        raise WorkerError(f"worker {get_worker().address}: {type(error).__name__}: {error}") from None
+
+
+class DaskExecutor:
+    """Maps tasks over blocks on a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Stays open.
+    """
+
+    shares_memory = False
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @property
+    def workers(self) -> int:
+        """Threads of all workers at present."""
+        return max(1, sum(self.client.nthreads().values()))
+
+    def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
+        """Receipts as the blocks finish; a few blocks per thread are under way at any time."""
+        payload = cloudpickle.dumps(task)
+        digest = hashlib.sha256(payload).hexdigest()
+        run = f"pardiff-{digest[:12]}-{uuid.uuid4().hex[:6]}"
+        shipped: Any = payload
+        if len(payload) > SMALL:
+            shipped = self.client.scatter(payload, broadcast=True, hash=False)
+        todo = iter(blocks)
+        running: dict[str, int] = {}
+
+        def submit(block: int) -> Any:
+            key = f"{run}-{block}"
+            running[key] = block
+            return self.client.submit(call, shipped, digest, block, key=key, pure=False, retries=0)
+
+        # two per thread keep workers busy; the constant covers the time that a receipt is on its way
+        window = 2 * self.workers + 8
+        finished = as_completed([submit(block) for block in islice(todo, window)])
+        try:
+            for future in finished:
+                block = running.pop(future.key)
+                yield _receipt(future, block)
+                finished.update([submit(block) for block in islice(todo, 1)])
+        finally:
+            if running:
+                self.client.cancel(finished.futures, force=True)
+
+
+def _receipt(future: Any, block: int) -> Receipt:
+    if future.status == "cancelled":
+        raise ClusterError(
+            "the scheduler was lost or gave up the job; run again to go on: finished blocks are kept"
+        )
+    try:
+        receipt: Receipt = future.result()
+    except KilledWorker as error:
+        raise WorkerError(
+            f"block {block} killed every worker that tried it ({error.last_worker}); "
+            f"run again to go on with the rest, or look for a crash or too much memory in fun"
+        ) from None
+    return receipt

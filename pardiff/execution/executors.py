@@ -1,0 +1,135 @@
+"""Executors: each maps a task over the numbers of blocks, in any order, a bounded number at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Protocol
+
+from pardiff.errors import InputError
+from pardiff.execution.blas import single_threaded
+from pardiff.execution.tasks import Receipt
+
+Task = Callable[[int], Receipt]
+
+
+class Executor(Protocol):
+    """Where blocks are done."""
+
+    workers: int
+    """Blocks that are done at the same time."""
+    shares_memory: bool
+    """Whether tasks run in this process."""
+
+    def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
+        """Receipts in the order in which the blocks are finished."""
+
+
+class SerialExecutor:
+    """One block after another, in this process."""
+
+    workers = 1
+    shares_memory = True
+
+    def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
+        """Do the blocks as they are asked for."""
+        for block in blocks:
+            yield task(block)
+
+
+class ThreadExecutor:
+    """Threads of this process; pays off where fun releases the interpreter lock."""
+
+    shares_memory = True
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or os.cpu_count() or 1
+
+    def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
+        """Do the blocks, two per thread under way at the most."""
+        todo = iter(blocks)
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="pardiff") as pool:
+            running = {pool.submit(task, block) for block in islice(todo, 2 * self.workers)}
+            try:
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        running |= {pool.submit(task, block) for block in islice(todo, 1)}
+                        yield future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+class MapExecutor:
+    """A map-like of the user's, ``workers(fun, iterable)``, such as the ``map`` of a process pool."""
+
+    shares_memory = False
+
+    def __init__(self, workers_map: Callable[[Task, Iterable[int]], Iterable[Receipt]]) -> None:
+        self._map = workers_map
+        self.workers = os.cpu_count() or 1
+
+    def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
+        """Hand all blocks to the map at once."""
+        yield from self._map(SingleThreaded(task), list(blocks))
+
+
+class SingleThreaded:
+    """A task that holds BLAS to one thread while it runs."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __call__(self, block: int) -> Receipt:
+        """Do a block."""
+        with single_threaded():
+            return self.task(block)
+
+
+@contextmanager
+def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executor]:
+    """The executor that an argument of `gradcheck` stands for; closes what it has started.
+
+    Parameters
+    ----------
+    executor : None, "threads", "processes", address, Client, callable or Executor
+    workers : int or None
+        Number of threads or processes to start; default one per core.
+    """
+    if executor is None:
+        yield SerialExecutor()
+    elif isinstance(executor, SerialExecutor | ThreadExecutor | MapExecutor):
+        yield executor
+    elif executor == "threads":
+        yield ThreadExecutor(workers)
+    elif executor == "processes":
+        from pardiff.execution.cluster import embedded_cluster
+
+        with embedded_cluster(workers) as started:
+            yield started
+    elif isinstance(executor, str):
+        if "://" not in executor:
+            raise InputError(
+                f"executor: got {executor!r}; expected 'threads', 'processes' or an address such as "
+                f"'tcp://host:8786'"
+            )
+        from pardiff.execution.cluster import connect
+
+        with connect(address=executor) as connected:
+            yield connected
+    elif type(executor).__module__.partition(".")[0] == "distributed":
+        from pardiff.execution.dask_executor import DaskExecutor
+
+        yield DaskExecutor(executor)
+    elif hasattr(executor, "map") and hasattr(executor, "shares_memory"):
+        yield executor
+    elif callable(executor):
+        yield MapExecutor(executor)
+    else:
+        raise InputError(
+            f"executor: got {type(executor).__name__}; expected None, 'threads', 'processes', an address, "
+            f"a distributed.Client or a map-like workers(fun, iterable)"
+        )

@@ -1,0 +1,178 @@
+"""A step search for one coordinate: starts small, grows, and keeps the derivative with the smallest bar.
+
+It sees values of fun alone, never the analytical gradient, so that it cannot be drawn towards it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pardiff.numerics.differences import difference
+from pardiff.numerics.stencils import Stencil
+
+RATIO = 3.0
+"""Growth of the step from level to level: large enough for few levels, small enough to hit the optimum."""
+SAFETY = 2.0
+"""Factor on the truncation error estimated from two levels."""
+DESCENTS = (0, 6, 12)
+"""Levels below the usual start at which the search begins again while truncation rules even there."""
+
+Sample = Callable[[Sequence[float]], tuple[Sequence[float], Sequence[float]]]
+"""Takes displacements asked for, gives displacements taken (NaN: lost or out of bounds) and values of fun."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A derivative at one step."""
+
+    step: float
+    derivative: float
+    rounding: float
+    """Rounding part of the error bar."""
+    bend: float
+    """Difference between the slopes on the two sides of x; NaN for one-sided stencils."""
+    flat: bool
+    """Every value of fun was the same."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Result of a search: the derivative with the smallest error bar."""
+
+    derivative: float
+    uncertainty: float
+    step: float
+
+
+def first_step(x: float, eps: float) -> float:
+    """Where the search starts: the central optimum for a function that varies on the scale of x itself.
+
+    Below 1e-3 the size of x says little; the start then lies a tenth lower and growth does the rest.
+    """
+    return float((3.0 * eps) ** (1 / 3) * (abs(x) if abs(x) >= 1e-3 else 1e-4))
+
+
+def search(sample: Sample, stencil: Stencil, x: float, f0: float, eps: float, target: float) -> Found | None:
+    r"""Find a derivative with a small error bar.
+
+    With D(h) of order p, ``|D(3h) - D(h)| / (3**p - 1)`` estimates the truncation error of D(h); the bar
+    is that, doubled, plus rounding. From three levels on, the extrapolated value
+    ``R = (3**p D(h) - D(3h)) / (3**p - 1)`` is a second candidate, with the change from one R to the next
+    over 4 as its truncation error (for a smooth function that is some twenty times too much) [1]_.
+
+    Parameters
+    ----------
+    sample : callable
+        Evaluates fun at displacements from x.
+    f0 : float
+        fun at x.
+    eps : float
+        Machine epsilon of the less precise of x and fun's value.
+    target : float
+        The search ends when the bar is below ``target * |derivative|``.
+
+    Returns
+    -------
+    Found or None
+        None where fun is not finite, or no step fits.
+
+    References
+    ----------
+    .. [1] H.-J. M. Shi, Y. Xie, M. Q. Xuan, J. Nocedal, Adaptive finite-difference interval estimation
+       for noisy derivative-free optimization, SIAM J. Sci. Comput. 44 (2022), A2302-A2321: the growing
+       step and the balance of rounding and truncation; extrapolation and bars as stated here.
+    """
+    start = first_step(x, eps)
+    best: Found | None = None
+    for descent in DESCENTS:
+        found, too_large = _climb(sample, stencil, x, f0, eps, target, start * RATIO**-descent)
+        if found is not None and (best is None or found.uncertainty < best.uncertainty):
+            best = found
+        if not too_large:
+            break
+    return best
+
+
+def _climb(
+    sample: Sample, stencil: Stencil, x: float, f0: float, eps: float, target: float, step: float
+) -> tuple[Found | None, bool]:
+    """Grow the step from a start; also whether even the start was too large."""
+    # a step of a quarter of x's scale is as far as "near x" can mean
+    cap = 0.25 * max(abs(x), 1.0)
+    levels: list[Level] = []
+    best: Found | None = None
+    while step <= cap:
+        level = _level(sample, stencil, step, f0, eps)
+        if level is None:
+            break
+        if level.flat and step * RATIO**2 < cap / RATIO:
+            # no change at all: look from afar before paying for every step in between
+            levels, step = [], cap / RATIO**2
+            continue
+        levels.append(level)
+        for candidate in _candidates(levels, stencil.order):
+            if best is None or candidate.uncertainty < best.uncertainty:
+                best = candidate
+        if best is not None and best.uncertainty <= target * abs(best.derivative):
+            return best, False
+        if len(levels) > 3 and best is not None and best.step < levels[-4].step:
+            break  # truncation has ruled for three levels
+        step *= RATIO
+    if len(levels) < 2:
+        # nothing to compare with: too little room, or fun is not finite so far from x
+        return None, True
+    return best, best is not None and best.step <= levels[0].step
+
+
+def _level(sample: Sample, stencil: Stencil, step: float, f0: float, eps: float) -> Level | None:
+    moved = [offset for offset in stencil.offsets if offset]
+    taken, values = sample([offset * step for offset in moved])
+    if not (np.isfinite(taken).all() and np.isfinite(values).all()):
+        return None
+    at = dict(zip(moved, zip(taken, values, strict=True), strict=True)) | {0: (0.0, f0)}
+    nodes = np.array([[at[offset][0] for offset in stencil.offsets]])
+    points = np.array([[at[offset][1] for offset in stencil.offsets]])
+    derivative, rounding = difference(stencil, nodes, points, eps)
+    if not (math.isfinite(derivative[0]) and math.isfinite(rounding[0])):
+        return None
+    bend = math.nan
+    if stencil.scheme == "central":
+        (low, f_low), (high, f_high) = at[-1], at[1]
+        bend = abs((f_high - f0) / high - (f_low - f0) / low)
+    flat = all(value == f0 for value in values)
+    return Level(step, float(derivative[0]), float(rounding[0]), bend, flat)
+
+
+def _candidates(levels: list[Level], order: int) -> list[Found]:
+    """Derivatives that the newest level makes possible."""
+    if len(levels) < 2:
+        return []
+    near, far = levels[-2:]
+    power = RATIO**order
+    error = SAFETY * abs(far.derivative - near.derivative) / (power - 1.0)
+    kink = near.bend / 2 if _is_kink(near, far) else 0.0
+    found = [Found(near.derivative, near.rounding + error + kink, near.step)]
+    if len(levels) > 2:
+        nearest = levels[-3]
+        first = _extrapolated(nearest, near, power)
+        second = _extrapolated(near, far, power)
+        rounding = nearest.rounding * (power + 1.0 / RATIO) / (power - 1.0)
+        kink = max(kink, nearest.bend / 2 if _is_kink(nearest, near) else 0.0)
+        found.append(Found(first, rounding + abs(second - first) / 4 + kink, nearest.step))
+    return found
+
+
+def _extrapolated(near: Level, far: Level, power: float) -> float:
+    return (power * near.derivative - far.derivative) / (power - 1.0)
+
+
+def _is_kink(near: Level, far: Level) -> bool:
+    """Whether the two sides have different slopes at x itself.
+
+    Of a smooth function the difference of the slopes grows threefold with the step; at a kink it stays.
+    """
+    return near.bend > 10 * near.rounding and 0.6 * far.bend < near.bend < 1.7 * far.bend

@@ -1,0 +1,141 @@
+"""Step sizes, and the displacements that are really taken: inside the bounds and representable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pardiff.numerics.stencils import FloatArray, Stencil
+
+IntArray = NDArray[np.int64]
+
+
+def power_of_two(step: FloatArray) -> FloatArray:
+    """The power of two nearest on a logarithmic scale: x + step then rounds less.
+
+    >>> power_of_two(np.array([6.06e-6, 1.0, 3.0])) == np.array([2.0**-17, 1.0, 4.0])
+    array([ True,  True,  True])
+    """
+    mantissa, exponent = np.frexp(step)
+    # mantissa is in [1/2, 1); 1/sqrt(2) is the middle of that octave
+    return np.ldexp(1.0, exponent - (mantissa < 0.7071067811865476))
+
+
+def steps(
+    x: FloatArray, stencil: Stencil, eps: float, rel_step: float | None = None, abs_step: float | None = None
+) -> FloatArray:
+    """Step for each coordinate before bounds are looked at.
+
+    With a machine epsilon ``eps`` the error of a stencil of order p is about
+    ``eps |f| / h + h**p |f^(p+1)|``, smallest near ``h = eps**(1/(p+1))`` in the unit in which f
+    varies, here ``max(|x|, 1)`` [1]_. Automatic steps are powers of two; a step that the user gave is
+    taken as it is.
+
+    Parameters
+    ----------
+    x : ndarray, shape (k,)
+    eps : float
+        Machine epsilon of the less precise of x and the value of fun.
+    rel_step, abs_step : float or None
+        ``rel_step * max(|x|, 1)``, or ``abs_step`` in the units of x.
+
+    References
+    ----------
+    .. [1] P. Gill, W. Murray, M. Wright, Practical Optimization, Academic Press 1981, section 8.6.
+    """
+    if abs_step is not None:
+        return np.full_like(x, abs_step)
+    scale = np.maximum(np.abs(x), 1.0)
+    if rel_step is not None:
+        return rel_step * scale
+    return power_of_two(eps ** (1.0 / (stencil.order + 1)) * scale)
+
+
+def largest_step(
+    x: FloatArray, stencil: Stencil, lower: FloatArray, upper: FloatArray
+) -> FloatArray:
+    """The largest step with which all points of a stencil lie within the bounds, shape (k,)."""
+    below, above = stencil.reach
+    with np.errstate(over="ignore"):
+        room = np.full_like(x, np.inf)
+        if below:
+            room = np.minimum(room, (x - lower) / below)
+        if above:
+            room = np.minimum(room, (upper - x) / above)
+    return room
+
+
+def fit(
+    x: FloatArray, step: FloatArray, stencils: Sequence[Stencil], lower: FloatArray, upper: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """Choose for each coordinate the first stencil that fits within its bounds.
+
+    Where none fits, the stencil that allows the largest step is taken with that step; where there is
+    no room at all the step is 0.
+
+    Returns
+    -------
+    choice : ndarray of int, shape (k,)
+        Number of the stencil.
+    step : ndarray, shape (k,)
+    """
+    rooms = np.stack([largest_step(x, stencil, lower, upper) for stencil in stencils])
+    fits = rooms >= step
+    choice = np.where(fits.any(axis=0), fits.argmax(axis=0), rooms.argmax(axis=0))
+    return choice, np.minimum(step, rooms[choice, np.arange(len(x))])
+
+
+def displacements(
+    x: FloatArray,
+    step: FloatArray,
+    stencil: Stencil,
+    itemsize: IntArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> FloatArray:
+    """Displacements that are really taken: ``fl(x + offset * step) - x``, never across a bound.
+
+    Parameters
+    ----------
+    itemsize : ndarray of int, shape (k,)
+        Bytes of the dtype in which each parameter is stored: 2, 4 or 8.
+
+    Returns
+    -------
+    ndarray, shape (k, points)
+        NaN where the step is lost in rounding (two points of the stencil fall together).
+    """
+    taken = step[:, None] * np.array(stencil.offsets, dtype=float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        taken = _stored(x[:, None] + taken, itemsize) - x[:, None]
+        for _ in range(3):  # rounding can carry a point across a bound by one unit in the last place
+            point = _stored(x[:, None] + taken, itemsize)
+            outside = (point > upper[:, None]) | (point < lower[:, None])
+            if not outside.any():
+                break
+            toward = _toward_zero(point, x[:, None], itemsize)
+            taken = np.where(outside, toward - x[:, None], taken)
+    ordered = np.diff(taken, axis=1) > 0
+    return np.where(ordered.all(axis=1, keepdims=True), taken, np.nan)
+
+
+def _stored(points: FloatArray, itemsize: IntArray) -> FloatArray:
+    """The points as a parameter of its dtype holds them."""
+    out = points.copy()
+    for size, dtype in ((2, np.float16), (4, np.float32)):
+        rows = itemsize == size
+        if rows.any():
+            out[rows] = points[rows].astype(dtype)
+    return out
+
+
+def _toward_zero(point: FloatArray, x: FloatArray, itemsize: IntArray) -> FloatArray:
+    """The neighbouring stored value on the side of x."""
+    out = np.nextafter(point, x)
+    for size, dtype in ((2, np.float16), (4, np.float32)):
+        rows = itemsize == size
+        if rows.any():
+            out[rows] = np.nextafter(point[rows].astype(dtype), x[rows].astype(dtype))
+    return out

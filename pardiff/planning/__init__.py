@@ -1,0 +1,1 @@
+"""Which coordinates are evaluated in which block, and what that costs. Evaluates nothing."""

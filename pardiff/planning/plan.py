@@ -1,0 +1,72 @@
+"""What an audit will cost, from the size of x0 and one timed call of fun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pardiff.numerics.stencils import STENCILS
+from pardiff.planning.waves import Wave, block_size
+from pardiff.problem.settings import Settings
+
+BYTES_PER_COORDINATE = 6 * 8 + 8 + 5 * 8 + 4 + 3
+"""In the store, uncompressed: working results, x0, five float64 arrays by name, nfev, and three small flags."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cost of an audit."""
+
+    name: str
+    parameters: int
+    """n."""
+    passes: int
+    """Forward passes of the first wave; coordinates that it leaves open cost 4 to 30 more each."""
+    block_size: int
+    blocks: int
+    workers: int
+    seconds_per_pass: float
+    bytes: int
+    """Size of the store, uncompressed."""
+
+    @property
+    def seconds(self) -> float:
+        """Predicted wall time of the first wave, start-up excluded."""
+        return self.passes * self.seconds_per_pass / max(1, min(self.workers, self.blocks))
+
+
+def passes_per_coordinate(settings: Settings) -> int:
+    """Forward passes of the fixed stencil."""
+    assert settings.method is not None
+    assert settings.order is not None
+    return STENCILS[settings.method, settings.order].nfev
+
+
+def first_wave(count: int, settings: Settings, seconds: float, workers: int) -> Wave:
+    """The wave that covers every coordinate."""
+    size = settings.block_size or block_size(count, passes_per_coordinate(settings), seconds, workers)
+    return Wave(1, count, min(size, count))
+
+
+def make_plan(name: str, count: int, settings: Settings, seconds: float, workers: int) -> Plan:
+    """The cost of an audit of n = ``count`` parameters.
+
+    Parameters
+    ----------
+    settings : Settings
+        Resolved.
+    seconds : float
+        Duration of one pass.
+    workers : int
+        Worker threads.
+    """
+    wave = first_wave(count, settings, seconds, workers)
+    return Plan(
+        name=name,
+        parameters=count,
+        passes=count * passes_per_coordinate(settings),
+        block_size=wave.block_size,
+        blocks=wave.blocks,
+        workers=workers,
+        seconds_per_pass=seconds,
+        bytes=count * BYTES_PER_COORDINATE,
+    )

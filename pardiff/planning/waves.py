@@ -1,0 +1,75 @@
+"""Waves of blocks: a wave is a set of coordinates, a block is a contiguous stretch of it, done by one task."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pardiff.problem.parameters import IntArray
+
+BLOCK_SECONDS = 2.0
+"""Work in a block: long beside the few milliseconds that a task and its commit cost, short beside what a
+killed worker loses."""
+LEAST_SECONDS = 0.05
+"""Below this the overhead of a task shows, so that small jobs get fewer blocks instead."""
+BLOCKS_PER_WORKER = 4
+"""Enough that no worker idles for long at the end."""
+MOST_BLOCKS = 100_000
+"""A scheduler and a folder of chunk files stay quick up to about this many."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A set of coordinates cut into blocks."""
+
+    number: int
+    """1 for the first wave, the fixed stencil at every coordinate; from 2 on, the step search."""
+    count: int
+    """Number of coordinates."""
+    block_size: int
+    """Coordinates in a block; the last block may have fewer."""
+    index: IntArray | None = field(default=None, compare=False, repr=False)
+    """The coordinates, ascending, shape (count,); None for all of 0 to count - 1."""
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return -(-self.count // self.block_size)
+
+    def bounds(self, block: int) -> tuple[int, int]:
+        """Start and stop of a block within the wave."""
+        start = block * self.block_size
+        return start, min(start + self.block_size, self.count)
+
+    def coordinates(self, block: int) -> IntArray:
+        """Flat coordinates of a block, shape (k,)."""
+        start, stop = self.bounds(block)
+        return np.arange(start, stop) if self.index is None else self.index[start:stop]
+
+
+def block_size(count: int, passes: float, seconds: float, workers: int) -> int:
+    """Coordinates in a block.
+
+    Parameters
+    ----------
+    count : int
+        Coordinates in the wave.
+    passes : float
+        Forward passes that a coordinate is expected to cost.
+    seconds : float
+        Duration of one pass.
+    workers : int
+        Worker threads that share the wave.
+
+    Examples
+    --------
+    >>> block_size(10**6, 2, 0.01, 100)
+    100
+    >>> block_size(650, 2, 300e-6, 2)
+    84
+    """
+    each = max(passes * seconds, 1e-9)
+    size = min(BLOCK_SECONDS / each, max(count / (BLOCKS_PER_WORKER * workers), LEAST_SECONDS / each))
+    return max(1, min(count, max(math.ceil(size), math.ceil(count / MOST_BLOCKS))))

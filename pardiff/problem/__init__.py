@@ -1,0 +1,1 @@
+"""What is differentiated: parameters, problems, targets, job files. Imports only ``pardiff.errors``."""

@@ -1,0 +1,298 @@
+"""The structure of x0: named arrays laid out one after another on a flat axis of n coordinates.
+
+An array of any shape is one leaf named ``x``; a nested mapping has one leaf per array, named by its
+path (``encoder/W1``). Coordinate numbers, and with them blocks, Zarr chunks and labels, follow the
+order of the mapping and C order within a leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pardiff.errors import InputError, closest
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Structure = Any
+"""An array, or a (nested) mapping of names to arrays: what fun and grad receive."""
+
+SINGLE = "x"
+"""Name of the only leaf when x0 is an array and not a mapping."""
+
+_RESERVED = ("zarr.json", ".", "..")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One named array of the parameters."""
+
+    name: str
+    """Path of names joined by ``/``."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    """float16, float32 or float64 (longdouble is not supported)."""
+    start: int
+    """Flat coordinate of its first element."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def stop(self) -> int:
+        """Flat coordinate after its last element."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names, shapes and dtypes of the leaves, and whether x0 was a mapping."""
+
+    leaves: tuple[Leaf, ...]
+    mapping: bool
+
+    @property
+    def size(self) -> int:
+        """n, the number of coordinates."""
+        return self.leaves[-1].stop if self.leaves else 0
+
+    @cached_property
+    def starts(self) -> IntArray:
+        """Flat coordinate of the first element of each leaf, shape (leaves,)."""
+        return np.array([leaf.start for leaf in self.leaves], dtype=np.int64)
+
+    def structure(self, arrays: list[NDArray[Any]]) -> Structure:
+        """The arrays, one per leaf, in the structure that fun receives (no copy)."""
+        if not self.mapping:
+            return arrays[0]
+        root: dict[str, Any] = {}
+        for leaf, array in zip(self.leaves, arrays, strict=True):
+            *parents, last = leaf.name.split("/")
+            node = root
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[last] = array
+        return root
+
+    def leaf_of(self, coordinate: int) -> Leaf:
+        """The leaf that holds a flat coordinate."""
+        return self.leaves[int(np.searchsorted(self.starts, coordinate, side="right")) - 1]
+
+    def index(self, coordinate: int) -> tuple[str, tuple[int, ...]]:
+        """Name of the leaf and index of the element within it."""
+        leaf = self.leaf_of(coordinate)
+        return leaf.name, tuple(int(i) for i in np.unravel_index(coordinate - leaf.start, leaf.shape))
+
+    def label(self, coordinate: int) -> str:
+        """Name of a coordinate as reports write it.
+
+        >>> layout, _ = parse_parameters({"W": np.zeros((2, 3)), "b": np.zeros(())})
+        >>> layout.label(4), layout.label(6)
+        ('W[1,1]', 'b')
+        """
+        name, index = self.index(coordinate)
+        return label(name, index)
+
+    def segments(self, start: int, stop: int) -> Iterator[tuple[Leaf, slice, slice]]:
+        """Leaves that a flat range touches: leaf, slice within the leaf, slice within the range."""
+        for leaf in self.leaves:
+            low, high = max(start, leaf.start), min(stop, leaf.stop)
+            if low < high:
+                yield leaf, slice(low - leaf.start, high - leaf.start), slice(low - start, high - start)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, for the attributes of an audit."""
+        return {
+            "mapping": self.mapping,
+            "arrays": [[leaf.name, list(leaf.shape), leaf.dtype.str] for leaf in self.leaves],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Layout:
+        """The inverse of :meth:`to_json`."""
+        return _layout([(n, tuple(s), np.dtype(d)) for n, s, d in data["arrays"]], bool(data["mapping"]))
+
+
+def label(name: str, index: tuple[int, ...]) -> str:
+    """``W[1,2]``, or the bare name for an array without axes."""
+    return f"{name}[{','.join(map(str, index))}]" if index else name
+
+
+def _layout(items: list[tuple[str, tuple[int, ...], np.dtype[Any]]], mapping: bool) -> Layout:
+    sizes = [int(np.prod(shape, dtype=np.int64)) for _, shape, _ in items]
+    starts = [0, *accumulate(sizes)]
+    return Layout(tuple(Leaf(*item, start) for item, start in zip(items, starts, strict=False)), mapping)
+
+
+def parse_parameters(x0: Structure) -> tuple[Layout, list[NDArray[Any]]]:
+    """Check x0 and take it apart.
+
+    Parameters
+    ----------
+    x0 : array_like or mapping
+        An array of floats of any shape, or a nested mapping of them.
+
+    Returns
+    -------
+    layout : Layout
+    arrays : list of ndarray
+        A private C-contiguous copy of each leaf, in the order of the layout.
+
+    Raises
+    ------
+    InputError
+        If x0 is empty, not floating point, not finite, or has names that cannot be stored.
+    """
+    mapping = isinstance(x0, Mapping)
+    found = list(_walk(x0, "x0", ())) if mapping else [(SINGLE, x0)]
+    arrays = [_parse_leaf(name, value) for name, value in found]
+    if not sum(array.size for array in arrays):
+        raise InputError("x0 is empty: there is no parameter to differentiate; expected at least one element")
+    items = [(name, array.shape, array.dtype) for (name, _), array in zip(found, arrays, strict=True)]
+    return _layout(items, mapping), arrays
+
+
+def _parse_leaf(name: str, value: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"x0: array {name!r} is not an array ({error}); expected floats") from None
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        remedy = "convert it with .astype(float)" if array.dtype.kind in "iub" else "expected float64, 32 or 16"
+        raise InputError(f"x0: array {name!r} has dtype {array.dtype}; expected real floating point: {remedy}")
+    if not np.isfinite(array).all():
+        where = label(name, tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0]))
+        raise InputError(f"x0: {where} is {array[~np.isfinite(array)][0]}; expected finite parameters")
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
+
+
+def _walk(value: Any, what: str, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Leaves of a nested mapping with their joined names, in order."""
+    for key, item in value.items():
+        if not isinstance(key, str) or not key or "/" in key or "\0" in key or key in _RESERVED or len(key) > 200:
+            raise InputError(
+                f"{what}: {key!r} cannot name an array; expected a text of 1 to 200 characters without '/'"
+            )
+        if isinstance(item, Mapping):
+            yield from _walk(item, what, (*path, key))
+        else:
+            yield "/".join((*path, key)), item
+
+
+def leaves_like(layout: Layout, value: Structure, what: str) -> list[Any]:
+    """Take a structure apart that must have the names of x0, in the order of x0.
+
+    Raises
+    ------
+    InputError
+        If a name is missing or not in x0, or if one is a mapping and the other is not.
+    """
+    if isinstance(value, Mapping) is not layout.mapping:
+        kinds = ("a mapping of named arrays", "an array")
+        got, expected = kinds if isinstance(value, Mapping) else kinds[::-1]
+        raise InputError(f"{what} is {got}, but x0 is {expected}; both must have the same structure")
+    if not layout.mapping:
+        return [value]
+    found = dict(_walk(value, what, ()))
+    names = [leaf.name for leaf in layout.leaves]
+    for name in names:
+        if name not in found:
+            extra = [key for key in found if key not in names]
+            hint = f" (it has {extra[0]!r}, which x0 has not)" if extra else ""
+            raise InputError(f"{what} has no array {name!r}{hint}; expected the same names as x0")
+    for name in found:
+        if name not in names:
+            raise InputError(f"{what} has an array {name!r} that x0 has not; {closest(name, names)}")
+    return [found[name] for name in names]
+
+
+def parse_gradient(layout: Layout, value: Structure) -> FloatArray:
+    """Check an analytical gradient against x0 and lay it out flat.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        A copy: grad may return a view of its argument, which the engine goes on to perturb.
+
+    Raises
+    ------
+    InputError
+        For a missing or extra name, a wrong shape, or a dtype that is not real floating point.
+    """
+    flat = np.empty(layout.size)
+    for leaf, item in zip(layout.leaves, leaves_like(layout, value, "grad"), strict=True):
+        array = np.asarray(item)
+        if array.dtype.kind != "f":
+            raise InputError(
+                f"grad: array {leaf.name!r} has dtype {array.dtype}; expected real floating point like x0"
+            )
+        if array.shape != leaf.shape:
+            raise InputError(
+                f"grad: array {leaf.name!r} has shape {array.shape}; expected the shape of x0, {leaf.shape}"
+            )
+        flat[leaf.start : leaf.stop] = array.reshape(-1)
+    return flat
+
+
+def flatten(layout: Layout, arrays: list[NDArray[Any]]) -> FloatArray:
+    """The leaves one after another as float64, shape (n,)."""
+    return np.concatenate([np.asarray(a, dtype=np.float64).reshape(-1) for a in arrays])
+
+
+def unflatten(layout: Layout, flat: FloatArray) -> Structure:
+    """A flat vector of shape (n,) in the structure of x0, as float64 (views)."""
+    return layout.structure([flat[leaf.start : leaf.stop].reshape(leaf.shape) for leaf in layout.leaves])
+
+
+def parse_bounds(layout: Layout, bounds: Any) -> tuple[FloatArray, FloatArray] | None:
+    """Lower and upper bounds as flat vectors.
+
+    Parameters
+    ----------
+    bounds : None, (lower, upper) or an object with ``lb`` and ``ub``
+        Each side a scalar, or a structure like x0 whose arrays broadcast to x0's (as in
+        `scipy.optimize.Bounds`). Infinite values mean no bound.
+    """
+    if bounds is None:
+        return None
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        bounds = (bounds.lb, bounds.ub)
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise InputError(f"bounds: got {type(bounds).__name__}; expected a pair (lower, upper)")
+    lower, upper = (_parse_side(layout, side, what) for side, what in zip(bounds, ("lower", "upper"), strict=True))
+    return lower, upper
+
+
+def _parse_side(layout: Layout, side: Any, what: str) -> FloatArray:
+    flat = np.empty(layout.size)
+    scalar = not isinstance(side, Mapping) and np.ndim(side) == 0
+    items = [side] * len(layout.leaves) if scalar else leaves_like(layout, side, f"bounds: {what}")
+    for leaf, item in zip(layout.leaves, items, strict=True):
+        try:
+            flat[leaf.start : leaf.stop] = np.broadcast_to(np.asarray(item, dtype=float), leaf.shape).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"bounds: {what} side of array {leaf.name!r} does not fit: {error}") from None
+    if np.isnan(flat).any():
+        raise InputError(f"bounds: {what} side has NaN at {layout.label(int(np.argmax(np.isnan(flat))))}")
+    return flat
+
+
+def check_inside(layout: Layout, x: FloatArray, bounds: tuple[FloatArray, FloatArray] | None) -> None:
+    """Raise `InputError` where x0 lies outside its bounds."""
+    if bounds is None:
+        return
+    outside = (x < bounds[0]) | (x > bounds[1])
+    if outside.any():
+        i = int(np.argmax(outside))
+        raise InputError(
+            f"x0: {layout.label(i)} = {x[i]:g} lies outside its bounds [{bounds[0][i]:g}, {bounds[1][i]:g}]; "
+            f"move x0 inside or widen the bounds"
+        )

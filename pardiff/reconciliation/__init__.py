@@ -1,0 +1,1 @@
+"""The analytical against the numerical gradient: tolerances, verdicts, findings. Evaluates nothing."""

@@ -1,0 +1,271 @@
+"""Compares the two gradients of an audit, stretch by stretch, and sums up."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pardiff.evaluation import estimate
+from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
+from pardiff.reconciliation.findings import Finding, array_finding, run_findings
+from pardiff.reconciliation.verdicts import (
+    RootMeanSquare,
+    Verdict,
+    combine,
+    judge,
+    relative,
+    tolerance,
+)
+from pardiff.storage.ledger import Ledger, leaf_tiles
+from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, KINK, MISSING, NONFINITE, PASS, VERDICTS
+
+SEVERITY = {FAIL: 5, NONFINITE: 4, ERROR: 3, INCONCLUSIVE: 2, MISSING: 1, KINK: 0, PASS: 0}
+"""Order in which entries are shown."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One parameter, with all that is known of its derivative."""
+
+    array: str
+    index: tuple[int, ...]
+    label: str
+    numerical: float
+    analytical: float
+    residual: float
+    """Analytical minus numerical."""
+    uncertainty: float
+    tolerance: float
+    step: float
+    nfev: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ArrayResult:
+    """Verdict on a named array."""
+
+    name: str
+    shape: tuple[int, ...]
+    counts: dict[str, int]
+    """Entries by verdict."""
+    verdict: Verdict
+    max_error: float
+    """Largest ``|analytical - numerical|`` relative to the larger of the two; NaN if none is known."""
+    certified_rtol: float
+    """Largest ``(|residual| + uncertainty) / max(|analytical|, |numerical|)``: what the audit proves.
+    Infinite if any entry could not be compared. Entries below a thousandth of the array's root mean
+    square are taken relative to that."""
+    rms: float
+    """Root mean square of the numerical derivative."""
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """Outcome of a comparison."""
+
+    verdict: Verdict
+    counts: dict[str, int]
+    arrays: tuple[ArrayResult, ...]
+    findings: tuple[Finding, ...]
+    nfev: int
+    """Forward passes of all blocks, those at x0 not counted."""
+    claimed: bool
+    """Whether the problem has an analytical gradient."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every entry has a derivative or a reason of its own for having none."""
+        return not (self.counts["missing"] or self.counts["error"])
+
+    @property
+    def exit_status(self) -> int:
+        """0 pass, 1 mismatch, 3 inconclusive, 4 incomplete."""
+        if self.verdict is Verdict.FAIL:
+            return 1
+        if not self.complete:
+            return 4
+        return 0 if self.verdict is Verdict.PASS else 3
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of one array, compared; every field has shape (k,)."""
+
+    leaf: Leaf
+    start: int
+    analytical: FloatArray
+    numerical: FloatArray
+    uncertainty: FloatArray
+    residual: FloatArray
+    verdict: NDArray[np.int8]
+    state: NDArray[Any]
+    nfev: NDArray[Any]
+    step: FloatArray
+
+
+def stretches(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float) -> Iterator[Stretch]:
+    """Compare one array, stretch by stretch, from what the blocks delivered."""
+    claimed = bool(ledger.info["claimed"])
+    for start, stop in leaf_tiles(leaf):
+        found = ledger.estimates(leaf.start + start, leaf.start + stop)
+        analytical = ledger.read("analytical", leaf, start, stop)
+        residual, verdict = judge(
+            analytical, found.numerical, found.uncertainty, found.state, rms, rtol, atol, claimed=claimed
+        )
+        yield Stretch(
+            leaf, start, analytical, found.numerical, found.uncertainty, residual, verdict,
+            found.state, found.nfev, found.step,
+        )  # fmt: skip
+
+
+def array_rms(ledger: Ledger, leaf: Leaf) -> float:
+    """Root mean square of the numerical derivative of one array."""
+    rms = RootMeanSquare()
+    for start, stop in leaf_tiles(leaf):
+        rms.add(ledger.estimates(leaf.start + start, leaf.start + stop).numerical)
+    return rms.value
+
+
+def unsettled(ledger: Ledger, rtol: float, atol: float) -> IntArray:
+    """Coordinates that the first wave left without a PASS and that no later wave has looked at.
+
+    Without an analytical gradient these are the ones whose error bar is wider than the tolerance.
+
+    Returns
+    -------
+    ndarray of int64, shape (k,)
+        Ascending.
+    """
+    claimed = bool(ledger.info["claimed"])
+    open_coordinates = []
+    for leaf in ledger.layout.leaves:
+        rms = array_rms(ledger, leaf)
+        for part in stretches(ledger, leaf, rms, rtol, atol):
+            if claimed:
+                unclear = (part.verdict != PASS) & np.isfinite(part.analytical)
+            else:
+                unclear = ~(part.uncertainty <= tolerance(part.numerical, part.numerical, rms, rtol, atol))
+            unclear &= (part.state == estimate.DONE) | (part.state == estimate.NONFINITE)
+            open_coordinates.append(leaf.start + part.start + np.flatnonzero(unclear))
+    found = np.concatenate(open_coordinates) if open_coordinates else np.empty(0, dtype=np.int64)
+    for wave in ledger.waves[1:]:
+        found = np.setdiff1d(found, wave.index, assume_unique=True)
+    return found
+
+
+def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
+    """Compare the two gradients, write residuals and verdicts, and sum up.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        An audit; unfinished ones give entries that are ``missing``.
+    rtol, atol : float
+        Tolerances.
+    """
+    arrays = tuple(_array(ledger, leaf, rtol, atol) for leaf in ledger.layout.leaves if leaf.size)
+    counts: Counter[str] = Counter()
+    for array in arrays:
+        counts.update(array.counts)
+    return Reconciliation(
+        verdict=combine(array.verdict for array in arrays),
+        counts={name: counts[name] for name in VERDICTS},
+        arrays=arrays,
+        findings=(
+            *(array.finding for array in arrays if array.finding is not None),
+            *run_findings(ledger),
+        ),
+        nfev=sum(record.nfev for wave in ledger.waves for record in ledger.records(wave.number).values()),
+        claimed=bool(ledger.info["claimed"]),
+    )
+
+
+def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
+    rms = array_rms(ledger, leaf)
+    codes = np.zeros(len(VERDICTS), dtype=np.int64)
+    wrong_claims = 0
+    max_error, certified = math.nan, 0.0
+    for part in stretches(ledger, leaf, rms, rtol, atol):
+        stop = part.start + len(part.verdict)
+        ledger.write("residual", leaf, part.start, stop, part.residual)
+        ledger.write("verdict", leaf, part.start, stop, part.verdict)
+        codes += np.bincount(part.verdict, minlength=len(VERDICTS))
+        wrong_claims += int(np.sum((part.state == estimate.DONE) & (part.verdict == NONFINITE)))
+        size = np.abs(part.residual)
+        error = relative(size, part.analytical, part.numerical, rms)
+        proof = relative(size + part.uncertainty, part.analytical, part.numerical, rms)
+        max_error = float(np.fmax(max_error, np.fmax.reduce(error, initial=math.nan)))
+        certified = max(certified, float(np.where(np.isnan(proof), math.inf, proof).max(initial=0.0)))
+    counts = {name: int(codes[code]) for code, name in enumerate(VERDICTS)}
+    verdict = _array_verdict(counts, leaf.size, wrong_claims)
+    result = ArrayResult(leaf.name, leaf.shape, counts, verdict, max_error, certified, rms)
+    if not ledger.info["claimed"] or verdict is Verdict.PASS:
+        return result
+    first = worst_of(ledger, leaf, rms, rtol, atol, 3)
+    finding = array_finding(leaf.name, leaf.size, counts, wrong_claims, [vars(entry) for entry in first])
+    return ArrayResult(leaf.name, leaf.shape, counts, verdict, max_error, certified, rms, finding)
+
+
+def _array_verdict(counts: dict[str, int], size: int, wrong_claims: int) -> Verdict:
+    if counts["fail"] or wrong_claims:
+        return Verdict.FAIL
+    return Verdict.PASS if counts["pass"] + counts["kink"] == size else Verdict.INCONCLUSIVE
+
+
+def worst_of(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float, count: int) -> list[Entry]:
+    """The entries of an array that matter most: failures first, each kind by distance from its tolerance."""
+    return [entry for _, entry in _ranked(ledger, leaf, rms, rtol, atol, count)]
+
+
+def worst(
+    ledger: Ledger, reconciliation: Reconciliation, rtol: float, atol: float, count: int, array: str | None = None
+) -> list[Entry]:
+    """The entries of the whole audit, or of one array, that matter most."""
+    leaves = {leaf.name: leaf for leaf in ledger.layout.leaves}
+    ranked = [
+        item
+        for result in reconciliation.arrays
+        if array in (None, result.name)
+        for item in _ranked(ledger, leaves[result.name], result.rms, rtol, atol, count)
+    ]
+    ranked.sort(key=lambda item: item[0], reverse=True)
+    return [entry for _, entry in ranked[:count]]
+
+
+def _ranked(
+    ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float, count: int
+) -> list[tuple[tuple[int, float], Entry]]:
+    severity = np.array([SEVERITY[code] for code in range(len(VERDICTS))])
+    ranked: list[tuple[tuple[int, float], Entry]] = []
+    for part in stretches(ledger, leaf, rms, rtol, atol):
+        allowed = tolerance(part.analytical, part.numerical, rms, rtol, atol)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            excess = (np.abs(part.residual) + part.uncertainty) / allowed
+        excess[np.isnan(excess)] = np.inf
+        ranks = severity[part.verdict]
+        for row in np.lexsort((np.arange(len(excess), 0, -1), excess, ranks))[::-1][:count]:
+            index = tuple(int(i) for i in np.unravel_index(part.start + int(row), leaf.shape))
+            entry = Entry(
+                array=leaf.name,
+                index=index,
+                label=label(leaf.name, index),
+                numerical=float(part.numerical[row]),
+                analytical=float(part.analytical[row]),
+                residual=float(part.residual[row]),
+                uncertainty=float(part.uncertainty[row]),
+                tolerance=float(allowed[row]),
+                step=float(part.step[row]),
+                nfev=int(part.nfev[row]),
+                verdict=VERDICTS[part.verdict[row]],
+            )
+            ranked.append(((int(ranks[row]), float(excess[row])), entry))
+    ranked.sort(key=lambda item: item[0], reverse=True)
+    return ranked[:count]

@@ -1,0 +1,143 @@
+"""The three-way verdict on a derivative, as pure functions of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pardiff.evaluation import estimate
+from pardiff.problem.parameters import FloatArray
+from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
+
+FLOOR = 1e-3
+"""Part of an array's root mean square below which an entry is compared with the array instead of itself."""
+
+
+class Verdict(Enum):
+    """Verdict on an array or on a whole audit; its value is a sentence."""
+
+    PASS = "the analytical gradient is right to within the tolerance, error bars included"
+    FAIL = "the analytical gradient is wrong by more than the tolerance and the error bars allow"
+    INCONCLUSIVE = "the evidence is too weak to decide; a looser rtol, an atol or a higher order may"
+
+    def __str__(self) -> str:
+        """The name alone."""
+        return self.name
+
+
+class RootMeanSquare:
+    """Root mean square of the finite numbers of many stretches, safe from overflow.
+
+    >>> rms = RootMeanSquare()
+    >>> rms.add(np.array([3e200, 4e200, np.nan]))
+    >>> bool(np.isclose(rms.value, 3.5355339e200))
+    True
+    """
+
+    def __init__(self) -> None:
+        self._scale = 0.0
+        self._sum = 0.0
+        self._count = 0
+
+    def add(self, values: FloatArray) -> None:
+        """Take in a stretch."""
+        values = np.abs(values[np.isfinite(values)])
+        self._count += values.size
+        largest = float(values.max(initial=0.0))
+        if largest > self._scale:
+            self._sum *= (self._scale / largest) ** 2
+            self._scale = largest
+        if self._scale:
+            self._sum += float(np.sum((values / self._scale) ** 2))
+
+    @property
+    def value(self) -> float:
+        """0 where there was no finite number."""
+        return float(self._scale * np.sqrt(self._sum / self._count)) if self._count else 0.0
+
+
+def tolerance(
+    analytical: FloatArray, numerical: FloatArray, rms: float, rtol: float, atol: float
+) -> FloatArray:
+    """``atol + rtol max(|a|, |d|) + 1e-3 rtol rms``: scale-free unless atol is set.
+
+    Parameters
+    ----------
+    analytical, numerical : ndarray, shape (k,)
+    rms : float
+        Root mean square of the numerical gradient over the whole array.
+    """
+    with np.errstate(over="ignore"):
+        size = np.maximum(np.abs(analytical), np.abs(numerical))
+        return np.asarray(atol + rtol * size + FLOOR * rtol * rms)
+
+
+def judge(
+    analytical: FloatArray,
+    numerical: FloatArray,
+    uncertainty: FloatArray,
+    state: NDArray[Any],
+    rms: float,
+    rtol: float,
+    atol: float,
+    *,
+    claimed: bool = True,
+) -> tuple[FloatArray, NDArray[np.int8]]:
+    """Residual and verdict of some entries of one array.
+
+    PASS where the truth certainly lies within the tolerance, ``|r| + u <= t``; FAIL where it certainly
+    does not, ``|r| - u > t``. Both comparisons are false for NaN, which therefore never passes.
+
+    Parameters
+    ----------
+    analytical, numerical, uncertainty : ndarray, shape (k,)
+    state : ndarray of int, shape (k,)
+        What became of the numerical derivative, a number in ``estimate.STATES``.
+    claimed : bool
+        False where the problem has no analytical gradient: then nothing passes and nothing fails.
+
+    Returns
+    -------
+    residual : ndarray, shape (k,)
+        Analytical minus numerical.
+    verdict : ndarray of int8, shape (k,)
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        residual = analytical - numerical
+        size = np.abs(residual)
+        allowed = tolerance(analytical, numerical, rms, rtol, atol)
+        verdict = np.full(len(residual), INCONCLUSIVE, dtype=np.int8)
+        verdict[size + uncertainty <= allowed] = PASS
+        verdict[size - uncertainty > allowed] = FAIL
+    if claimed:
+        verdict[~np.isfinite(analytical)] = NONFINITE
+    verdict[state == estimate.NONFINITE] = NONFINITE
+    verdict[state == estimate.NO_ROOM] = INCONCLUSIVE
+    verdict[state == estimate.ERROR] = ERROR
+    verdict[state == estimate.MISSING] = MISSING
+    return residual, verdict
+
+
+def relative(size: FloatArray, analytical: FloatArray, numerical: FloatArray, rms: float) -> FloatArray:
+    """A size relative to ``max(|a|, |d|)``, or to a thousandth of the rms where both are smaller."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        base = np.fmax(np.fmax(np.abs(analytical), np.abs(numerical)), FLOOR * rms)
+        return np.where(size == 0, 0.0, size / base)
+
+
+def combine(verdicts: Iterable[Verdict]) -> Verdict:
+    """FAIL if any fails, PASS if all pass (and there is one)."""
+    found = set(verdicts)
+    if Verdict.FAIL in found:
+        return Verdict.FAIL
+    return Verdict.PASS if found == {Verdict.PASS} else Verdict.INCONCLUSIVE
+
+
+def worst_status(statuses: Iterable[int]) -> int:
+    """The exit status of several: a mismatch first, then bad input, incomplete, inconclusive, pass."""
+    found = set(statuses)
+    return next((status for status in (1, 2, 4, 3) if status in found), 0)

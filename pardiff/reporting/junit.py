@@ -1,0 +1,52 @@
+"""The report as JUnit XML: a suite per problem, a case per named array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from pardiff.reconciliation.verdicts import Verdict
+from pardiff.reporting.summary import Summary
+from pardiff.reporting.terminal import printable
+
+
+def render_junit(summaries: Sequence[Summary], broken: Sequence[tuple[str, str]] = ()) -> str:
+    """JUnit XML.
+
+    A failing array is a ``failure``, an inconclusive one ``skipped`` with its reason, and one with
+    entries that were not evaluated an ``error``.
+
+    Parameters
+    ----------
+    summaries : sequence of Summary
+    broken : sequence of (name, message)
+        Problems that could not be run.
+    """
+    root = ElementTree.Element("testsuites", name="pardiff")
+    for summary in summaries:
+        suite = ElementTree.SubElement(root, "testsuite", name=printable(summary.name), time=f"{summary.seconds:.3f}")
+        for array in summary.arrays:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=printable(summary.name), name=printable(array.name)
+            )
+            message = printable(array.finding.message if array.finding else summary.headline)
+            if array.verdict is Verdict.FAIL:
+                ElementTree.SubElement(case, "failure", message=message, type="mismatch")
+            elif array.counts["missing"] or array.counts["error"]:
+                ElementTree.SubElement(case, "error", message=message, type="incomplete")
+            elif array.verdict is Verdict.INCONCLUSIVE:
+                ElementTree.SubElement(case, "skipped", message=message)
+        _count(suite)
+    for name, message in broken:
+        suite = ElementTree.SubElement(root, "testsuite", name=printable(name))
+        case = ElementTree.SubElement(suite, "testcase", classname=printable(name), name="run")
+        ElementTree.SubElement(case, "error", message=printable(message), type="broken")
+        _count(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+
+
+def _count(suite: ElementTree.Element) -> None:
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))

@@ -1,0 +1,200 @@
+"""The view model of every report: plain data, made once from a reconciled audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pardiff.problem.parameters import Leaf
+from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, stretches, worst
+from pardiff.reconciliation.verdicts import Verdict
+from pardiff.storage.ledger import Ledger
+from pardiff.storage.schema import FAIL, INCONCLUSIVE, NONFINITE, VERDICTS
+
+WORST = 20
+"""Entries listed in a report."""
+MAP_ROWS, MAP_COLUMNS = 40, 80
+"""Cells of a heat map; a cell of a larger array stands for several entries."""
+MOST_MAPS = 40
+"""Heat maps in a report; arrays that did not pass come first."""
+POINTS = 1500
+"""Entries in the plot of residual against uncertainty."""
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Where the entries of an array fail, over its rows and its last axis."""
+
+    array: str
+    shape: tuple[int, ...]
+    failing: list[list[float]]
+    """Share of the entries of each cell that fail, by row and column."""
+    unclear: list[list[float]]
+    """Share that is inconclusive."""
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """What one worker did."""
+
+    worker: str
+    blocks: int
+    nfev: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that a report says; every field is plain data."""
+
+    name: str
+    verdict: str
+    headline: str
+    """The verdict in words."""
+    exit_status: int
+    complete: bool
+    counts: dict[str, int]
+    arrays: tuple[ArrayResult, ...]
+    findings: tuple[dict[str, Any], ...]
+    worst: tuple[Entry, ...]
+    maps: tuple[HeatMap, ...]
+    points: tuple[tuple[float, float, int], ...]
+    """``(uncertainty, |residual|, verdict code)`` of a sample of the entries."""
+    settings: dict[str, Any]
+    start: dict[str, Any]
+    provenance: dict[str, Any]
+    target: str
+    workers: tuple[WorkerRow, ...]
+    blocks_done: int
+    blocks_total: int
+    parameters: int
+    nfev: int
+    seconds: float
+    """Wall time of the run that finished the audit."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON: names as in the fields, non-finite numbers as null."""
+        data = asdict(self)
+        for array, result in zip(data["arrays"], self.arrays, strict=True):
+            array["verdict"] = result.verdict.name
+        plain: dict[str, Any] = _plain(data)
+        return plain
+
+
+def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
+    """Make the view model of an audit that has been reconciled."""
+    info = ledger.info
+    rtol, atol = info["settings"]["rtol"], info["settings"]["atol"]
+    records = [r for wave in ledger.waves for r in ledger.records(wave.number).values()]
+    names = sorted({record.worker for record in records})
+    rows = [[r for r in records if r.worker == name] for name in names] if len(names) <= 1000 else []
+    leaves = {leaf.name: leaf for leaf in ledger.layout.leaves}
+    order = sorted(reconciliation.arrays, key=lambda a: a.verdict is Verdict.PASS)
+    return Summary(
+        name=info["problem"],
+        verdict=reconciliation.verdict.name,
+        headline=headline(reconciliation, rtol),
+        exit_status=reconciliation.exit_status,
+        complete=reconciliation.complete,
+        counts=reconciliation.counts,
+        arrays=reconciliation.arrays,
+        findings=tuple(asdict(finding) for finding in reconciliation.findings),
+        worst=tuple(worst(ledger, reconciliation, rtol, atol, WORST)),
+        maps=tuple(
+            _heat_map(ledger, leaves[a.name], a.rms, rtol, atol) for a in order[:MOST_MAPS] if a.verdict is not Verdict.PASS
+        ),
+        points=tuple(_points(ledger, reconciliation, leaves, rtol, atol)),
+        settings=info["settings"],
+        start=info["start"],
+        provenance=info["provenance"],
+        target=info["target"],
+        workers=tuple(
+            WorkerRow(name, len(rs), sum(r.nfev for r in rs), sum(r.seconds for r in rs))
+            for name, rs in zip(names, rows, strict=False)
+        ),
+        blocks_done=len(records),
+        blocks_total=sum(wave.blocks for wave in ledger.waves),
+        parameters=ledger.layout.size,
+        nfev=reconciliation.nfev + info["start"]["nfev"],
+        seconds=info["timings"].get("seconds", math.nan),
+    )
+
+
+def headline(reconciliation: Reconciliation, rtol: float) -> str:
+    """The verdict in one sentence."""
+    counts = reconciliation.counts
+    total = sum(counts.values())
+    agree = counts["pass"] + counts["kink"]
+    entries = "entry" if total == 1 else "entries"
+    certified = max((array.certified_rtol for array in reconciliation.arrays), default=math.inf)
+    if not reconciliation.claimed:
+        return f"no analytical gradient to compare with: {total - counts['missing']:,} derivatives are numerical only"
+    if reconciliation.verdict is Verdict.PASS:
+        return f"{agree:,} of {total:,} {entries} agree; certified to rtol {certified:.2g} (asked for {rtol:.2g})"
+    if reconciliation.verdict is Verdict.FAIL:
+        bad = [array.name for array in reconciliation.arrays if array.verdict is Verdict.FAIL]
+        wrong = counts["fail"] + counts["nonfinite"]
+        named = ", ".join(bad[:4]) + (f" and {len(bad) - 4} more" if len(bad) > 4 else "")
+        text = f"{wrong:,} of {total:,} {entries} {'is' if wrong == 1 else 'are'} wrong, in {named}"
+    else:
+        text = f"{agree:,} of {total:,} {entries} agree"
+    rest = [
+        f"{counts[kind]:,} {words}"
+        for kind, words in (
+            ("inconclusive", "inconclusive"),
+            ("nonfinite", "not finite"),
+            ("error", "raised an error"),
+            ("missing", "not evaluated"),
+        )
+        if counts[kind] and not (kind == "nonfinite" and reconciliation.verdict is Verdict.FAIL)
+    ]
+    return "; ".join([text, *rest])
+
+
+def _heat_map(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float) -> HeatMap:
+    columns = leaf.shape[-1] if leaf.shape else 1
+    rows = leaf.size // columns
+    height, width = min(rows, MAP_ROWS), min(columns, MAP_COLUMNS)
+    shape = (height, width)
+    total, failing, unclear = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for part in stretches(ledger, leaf, rms, rtol, atol):
+        flat = np.arange(part.start, part.start + len(part.verdict))
+        cell = (flat // columns) * height // rows * width + (flat % columns) * width // columns
+        wrong = np.isin(part.verdict, (FAIL, NONFINITE))
+        for grid, rows_in in ((total, slice(None)), (failing, wrong), (unclear, part.verdict == INCONCLUSIVE)):
+            grid += np.bincount(cell[rows_in], minlength=grid.size).reshape(shape)
+    total = np.maximum(total, 1)
+    return HeatMap(leaf.name, leaf.shape, (failing / total).tolist(), (unclear / total).tolist())
+
+
+def _points(
+    ledger: Ledger, reconciliation: Reconciliation, leaves: dict[str, Leaf], rtol: float, atol: float
+) -> Iterator[tuple[float, float, int]]:
+    stride = max(1, math.ceil(ledger.layout.size / POINTS))
+    for array in reconciliation.arrays:
+        leaf = leaves[array.name]
+        for part in stretches(ledger, leaf, array.rms, rtol, atol):
+            for row in range(-(leaf.start + part.start) % stride, len(part.verdict), stride):
+                u, r = float(part.uncertainty[row]), abs(float(part.residual[row]))
+                if math.isfinite(u) and math.isfinite(r):
+                    yield u, r, int(part.verdict[row])
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists and non-finite floats as None, all the way down."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def verdict_name(code: int) -> str:
+    """Name of a verdict by its code."""
+    return VERDICTS[code]

@@ -1,0 +1,89 @@
+"""Words and tables that the text renderers share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pardiff.reporting.summary import Summary
+
+ARRAY_COLUMNS = ("array", "shape", "verdict", "pass", "fail", "inconclusive", "other", "max error", "certified rtol")
+WORST_COLUMNS = ("entry", "verdict", "analytical", "numerical", "± uncertainty", "tolerance", "step")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A float for people.
+
+    >>> number(1.23456e-7), number(float("inf")), number(float("nan"))
+    ('1.23e-07', 'not certified', '-')
+    """
+    if math.isnan(value):
+        return "-"
+    return "not certified" if math.isinf(value) else f"{value:.{digits}g}"
+
+
+def derivative(value: float) -> str:
+    """A derivative: nan and inf are themselves here."""
+    return f"{value:.8g}"
+
+
+def array_rows(summary: Summary) -> list[list[str]]:
+    """A row per array, in the order of `ARRAY_COLUMNS`."""
+    return [
+        [
+            array.name,
+            "×".join(map(str, array.shape)) or "scalar",
+            array.verdict.name,
+            f"{array.counts['pass']:,}",
+            f"{array.counts['fail']:,}",
+            f"{array.counts['inconclusive']:,}",
+            f"{sum(array.counts[kind] for kind in ('kink', 'nonfinite', 'error', 'missing')):,}",
+            number(array.max_error),
+            number(array.certified_rtol),
+        ]
+        for array in summary.arrays
+    ]
+
+
+def worst_rows(summary: Summary, count: int) -> list[list[str]]:
+    """A row per entry, in the order of `WORST_COLUMNS`."""
+    return [
+        [
+            entry.label,
+            entry.verdict,
+            derivative(entry.analytical),
+            derivative(entry.numerical),
+            number(entry.uncertainty, 2),
+            number(entry.tolerance, 2),
+            number(entry.step, 2),
+        ]
+        for entry in summary.worst[:count]
+    ]
+
+
+def effort(summary: Summary) -> str:
+    """What the audit cost, and how it was made."""
+    settings = summary.settings
+    return (
+        f"{summary.nfev:,} forward passes in {summary.seconds:.2f} s; {settings['method']} differences of order "
+        f"{settings['order']}, rtol {settings['rtol']:g}, atol {settings['atol']:g}"
+    )
+
+
+def finding_line(finding: dict[str, Any]) -> str:
+    """A finding as one line."""
+    return f"{finding['array']}: {finding['message']}" if finding["array"] else str(finding["message"])
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Lines of an aligned table; the first ``left`` columns are set to the left, the others to the right."""
+    widths = [max(len(cell) for cell in cells) for cells in zip(columns, *rows, strict=True)]
+    lines = []
+    for row in (columns, *rows):
+        cells = [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

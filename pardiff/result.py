@@ -1,0 +1,148 @@
+"""What `gradcheck` and `gradient` return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pardiff.errors import GradientMismatchError, InputError
+from pardiff.problem.parameters import Structure
+from pardiff.reconciliation.findings import Finding
+from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, worst
+from pardiff.reconciliation.verdicts import Verdict
+from pardiff.reporting.summary import Summary, summarize
+from pardiff.reporting.terminal import render_terminal
+from pardiff.storage.ledger import Ledger
+from pardiff.storage.schema import QUANTITIES
+
+
+class GradcheckResult:
+    """Outcome of a gradient audit; ``str(result)`` is its report.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        ``PASS``, ``FAIL`` or ``INCONCLUSIVE``.
+    counts : dict of str to int
+        Entries by verdict: ``pass``, ``fail``, ``inconclusive``, ``kink``, ``nonfinite``, ``error``, ``missing``.
+    arrays : tuple of ArrayResult
+        Per named array: name, shape, counts, max_error, certified_rtol, finding.
+    findings : tuple of Finding
+        What is wrong, in sentences.
+    nfev : int
+        Forward passes spent, those at x0 included.
+    seconds : float
+        Wall time.
+    folder : Path or None
+        Where the audit is kept; None if in memory.
+    """
+
+    def __init__(self, ledger: Ledger, reconciliation: Reconciliation, folder: Path | None = None) -> None:
+        self._ledger = ledger
+        self._reconciliation = reconciliation
+        self.folder = folder
+        self.verdict = reconciliation.verdict
+        self.counts = reconciliation.counts
+        self.arrays: tuple[ArrayResult, ...] = reconciliation.arrays
+        self.findings: tuple[Finding, ...] = reconciliation.findings
+        self.exit_status = reconciliation.exit_status
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict is PASS."""
+        return self.verdict is Verdict.PASS
+
+    @property
+    def nfev(self) -> int:
+        """Forward passes spent, those at x0 included."""
+        return self.summary.nfev
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run that finished the audit."""
+        return self.summary.seconds
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The view model of all reports."""
+        return summarize(self._ledger, self._reconciliation)
+
+    def worst(self, count: int = 10, array: str | None = None) -> list[Entry]:
+        """The entries that matter most: wrong ones first, then those nearest to the tolerance.
+
+        Parameters
+        ----------
+        count : int
+        array : str or None
+            Name of the only array to look at.
+
+        Returns
+        -------
+        list of Entry
+            With array, index, label, numerical, analytical, residual, uncertainty and verdict.
+        """
+        names = [result.name for result in self.arrays]
+        if array is not None and array not in names:
+            from pardiff.errors import closest
+
+            raise InputError(f"no array {array!r}; {closest(array, names)}")
+        settings = self._ledger.info["settings"]
+        return worst(self._ledger, self._reconciliation, settings["rtol"], settings["atol"], count, array)
+
+    def raise_for_verdict(self) -> GradcheckResult:
+        """Return the result if it passed; raise `GradientMismatchError` with the report if not."""
+        if not self.passed:
+            raise GradientMismatchError(str(self))
+        return self
+
+    def to_xarray(self) -> Any:
+        """The audit as an `xarray.DataTree` with a group per quantity (needs the extra ``pardiff[xarray]``)."""
+        try:
+            import xarray
+        except ImportError:
+            raise InputError("to_xarray needs xarray; pip install 'pardiff[xarray]'") from None
+        if self.folder is not None:
+            from pardiff.storage.audit import STORE
+
+            return xarray.open_datatree(self.folder / STORE, engine="zarr", consolidated=False, chunks=None)
+        groups: dict[str, Any] = {}
+        for quantity in ("x0", *QUANTITIES):
+            attributes = QUANTITIES[quantity].attributes() if quantity in QUANTITIES else {}
+            for leaf in self._ledger.layout.leaves:
+                *parents, name = leaf.name.split("/")
+                dims = [f"{leaf.name.replace('/', '.')}.axis{axis}" for axis in range(len(leaf.shape))]
+                values = self._ledger.array(quantity, leaf)
+                group = groups.setdefault("/".join((quantity, *parents)), {})
+                group[name] = xarray.Variable(dims, values, attributes)
+        return xarray.DataTree.from_dict({path: xarray.Dataset(group) for path, group in groups.items()})
+
+    def __str__(self) -> str:
+        """The terminal report."""
+        return render_terminal(self.summary)
+
+    def __repr__(self) -> str:
+        """Verdict and headline."""
+        return f"<GradcheckResult {self.verdict}: {self.summary.headline}>"
+
+
+@dataclass(frozen=True)
+class GradientResult:
+    """A numerical gradient with its error bars."""
+
+    value: Structure
+    """Derivatives in the structure and shapes of x0, float64; NaN where there is none."""
+    uncertainty: Structure
+    """Half widths of the error bars, likewise."""
+    nfev: int
+    """Forward passes spent, those at x0 included."""
+    seconds: float
+    """Wall time."""
+
+    def __str__(self) -> str:
+        """The numbers, shortened as NumPy does."""
+        if isinstance(self.value, Mapping):
+            return "\n".join(f"{name}: {value}" for name, value in self.value.items())
+        return f"{self.value} ± {self.uncertainty}"

@@ -1,0 +1,1 @@
+"""Where the numbers of an audit are kept. The only importer of zarr and xarray."""

@@ -1,0 +1,408 @@
+"""An audit in a folder: a Zarr v3 store, the bundle of code beside it, and the reports.
+
+Workers write the results of their blocks; everything else is written by the client. A block is done
+when its record is there, which is written after its results and carries their checksum.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from pardiff.errors import FingerprintError, NotAnAuditError, PardiffError, StoreError
+from pardiff.evaluation.estimate import MISSING, Estimates
+from pardiff.evaluation.estimate import QUANTITIES as RESULTS
+from pardiff.planning.waves import Wave
+from pardiff.problem.parameters import FloatArray, Layout, Leaf, flatten
+from pardiff.storage.ledger import checksum, leaf_tiles, overlay
+from pardiff.storage.provenance import now
+from pardiff.storage.schema import QUANTITIES, SCHEMA, TILE, BlockRecord, tile_shape, tiles
+
+STORE = "audit.zarr"
+CODE = "code"
+
+
+class Audit:
+    """An open audit; see `Ledger` for the part that the stages share."""
+
+    def __init__(self, folder: Path, group: zarr.Group) -> None:
+        self.folder = folder
+        self.group = group
+        self.info: dict[str, Any] = dict(group.attrs)
+        self.layout = Layout.from_json(self.info["layout"])
+        self.waves: list[Wave] = []
+        self._arrays: dict[str, Any] = {}
+        self._records: dict[int, dict[int, BlockRecord]] = {}
+        for number, count, size in self.info["waves"]:
+            index = None if number == 1 else self._array(f"blocks/wave{number}/index")[:]
+            self.waves.append(Wave(number, count, size, index))
+
+    # -- opening and creating
+
+    @classmethod
+    def open(cls, path: str | Path, *, write: bool = False) -> Audit:
+        """Open an existing audit: its folder, or the ``audit.zarr`` within. Executes nothing from it.
+
+        Raises
+        ------
+        NotAnAuditError
+            If there is none.
+        StoreError
+            If it cannot be read.
+        """
+        folder = audit_folder(path)
+        store = folder / STORE
+        if not store.exists():
+            raise NotAnAuditError(f"no audit at {folder}: there is no {STORE} in it")
+        with _sentence(folder, "read"):
+            try:
+                group = zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
+            except (FileNotFoundError, zarr.errors.GroupNotFoundError, json.JSONDecodeError, ValueError) as error:
+                raise NotAnAuditError(f"{store} is not an audit of pardiff ({error})") from None
+            schema = group.attrs.get("pardiff_schema")
+            if schema is None:
+                raise NotAnAuditError(f"{store} is a Zarr group, but not an audit of pardiff; choose another place")
+            if schema != SCHEMA:
+                raise NotAnAuditError(f"{store} has format {schema}; this pardiff reads format {SCHEMA}")
+            return cls(folder, group)
+
+    @classmethod
+    def create(
+        cls, folder: Path, layout: Layout, arrays: list[NDArray[Any]], info: Mapping[str, Any], first: Wave
+    ) -> Audit:
+        """Make a new audit with its parameters; it appears under its name only when it is whole."""
+        partial = folder / f".{STORE}.{uuid.uuid4().hex}.partial"
+        with _sentence(folder, "write"):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                for old in folder.glob(f".{STORE}.*.partial"):
+                    shutil.rmtree(old, ignore_errors=True)
+                attributes = {
+                    "pardiff_schema": SCHEMA,
+                    **info,
+                    "layout": layout.to_json(),
+                    "state": "running",
+                    "waves": [[first.number, first.count, first.block_size]],
+                }
+                group = zarr.open_group(partial, mode="w", zarr_format=3, attributes=attributes)
+                _create_arrays(group, layout, arrays)
+                _create_wave(group, first)
+                partial.rename(folder / STORE)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+        return cls.open(folder, write=True)
+
+    def check_fingerprint(self, fingerprint: Mapping[str, Any]) -> None:
+        """Raise `FingerprintError`, naming what differs, unless this audit is of the same run."""
+        stored = self.info["fingerprint"]
+        for key in dict.fromkeys([*fingerprint, *stored]):
+            if stored.get(key) != fingerprint.get(key):
+                was, now_ = (_short(f.get(key)) for f in (stored, fingerprint))
+                raise FingerprintError(
+                    f"the audit at {self.folder} was started with another {key} (there: {was}, now: {now_}); "
+                    f"--fresh (or removing the folder) starts over, another --out keeps both"
+                )
+
+    # -- results of blocks
+
+    def add_wave(self, wave: Wave) -> None:
+        """Make room for the results of a later wave."""
+        with _sentence(self.folder, "write"):
+            _create_wave(self.group, wave)
+            self.update(waves=[*self.info["waves"], [wave.number, wave.count, wave.block_size]])
+        self.waves.append(wave)
+        self._records[wave.number] = {}
+
+    def records(self, wave: int) -> dict[int, BlockRecord]:
+        """Records of the blocks that are done, as the store has them when first asked."""
+        if wave not in self._records:
+            with _sentence(self.folder, "read"):
+                texts = self._array(f"blocks/wave{wave}/record")[:]
+            self._records[wave] = {
+                block: BlockRecord.from_json(str(text)) for block, text in enumerate(texts) if text
+            }
+        return self._records[wave]
+
+    def record(self, wave: int, block: int) -> BlockRecord | None:
+        """The record of one block, read from the store."""
+        with _sentence(self.folder, "read"):
+            text = str(self._array(f"blocks/wave{wave}/record")[block])
+        return BlockRecord.from_json(text) if text else None
+
+    def drop_damaged(self) -> list[tuple[int, int]]:
+        """Forget the records of blocks whose results do not match their checksum; returns them."""
+        damaged = []
+        for wave in self.waves:
+            for block, record in list(self.records(wave.number).items()):
+                if not self._is_whole(record):
+                    damaged.append((wave.number, block))
+                    del self._records[wave.number][block]
+                    with _sentence(self.folder, "write"):
+                        self._array(f"blocks/wave{wave.number}/record")[block] = ""
+        return damaged
+
+    def _is_whole(self, record: BlockRecord) -> bool:
+        try:
+            matrix = self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop]
+        except Exception:  # whatever a truncated or altered file makes the reader say
+            return False
+        return checksum(matrix) == record.checksum
+
+    def commit(self, record: BlockRecord, matrix: FloatArray) -> None:
+        """Store the results of a block and then, last, its record. Called on the worker."""
+        with _sentence(self.folder, "write"):
+            self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop] = matrix
+            self._array(f"blocks/wave{record.wave}/record")[record.block] = record.to_json()
+
+    def accept(self, record: BlockRecord, matrix: FloatArray | None) -> None:
+        """Take note of a block that a worker has committed."""
+        self.records(record.wave)[record.block] = record
+
+    def estimates(self, start: int, stop: int) -> Estimates:
+        """Results of all waves for some coordinates; those of unfinished blocks are missing."""
+        first, *later = self.waves
+        found = self._results(first, start, stop)
+        for wave in later:
+            assert wave.index is not None
+            low, high = (int(i) for i in np.searchsorted(wave.index, (start, stop)))
+            if low < high:
+                part = Wave(wave.number, high - low, wave.block_size, wave.index[low:high])
+                overlay(found, start, part, self._results(wave, low, high))
+        return found
+
+    def _results(self, wave: Wave, start: int, stop: int) -> Estimates:
+        with _sentence(self.folder, "read"):
+            matrix = self._array(f"blocks/wave{wave.number}/values")[:, start:stop]
+        found = Estimates.from_matrix(np.array(matrix))
+        done = np.zeros(wave.blocks, dtype=bool)
+        done[list(self.records(wave.number))] = True
+        missing = ~done[np.arange(start, stop) // wave.block_size]
+        found.put(np.flatnonzero(missing), Estimates.empty(int(missing.sum())))
+        assert not (found.state[~missing] == MISSING).any()
+        return found
+
+    # -- arrays by name
+
+    def parameters(self) -> list[NDArray[Any]]:
+        """The leaves of x0, each a new array of its own dtype."""
+        with _sentence(self.folder, "read"):
+            return [np.array(self._array(f"x0/{leaf.name}")[...]) for leaf in self.layout.leaves]
+
+    @property
+    def x0(self) -> FloatArray:
+        """The parameters, flat, as float64."""
+        return flatten(self.layout, self.parameters())
+
+    def read(self, quantity: str, leaf: Leaf, start: int, stop: int) -> NDArray[Any]:
+        """A stretch of an array by name, flat."""
+        with _sentence(self.folder, "read"):
+            return np.asarray(self._array(f"{quantity}/{leaf.name}")[_selection(leaf, start, stop)]).reshape(-1)
+
+    def write(self, quantity: str, leaf: Leaf, start: int, stop: int, values: NDArray[Any]) -> None:
+        """Write such a stretch."""
+        selection = _selection(leaf, start, stop)
+        shape = [s.stop - s.start for s in selection]
+        with _sentence(self.folder, "write"):
+            self._array(f"{quantity}/{leaf.name}")[selection] = values.reshape(shape)
+
+    def write_analytical(self, analytical: FloatArray) -> None:
+        """Write the analytical gradient, given flat."""
+        for leaf in self.layout.leaves:
+            for start, stop in leaf_tiles(leaf):
+                self.write("analytical", leaf, start, stop, analytical[leaf.start + start : leaf.start + stop])
+
+    def array(self, quantity: str, leaf: Leaf) -> NDArray[Any]:
+        """An array by name, in its own shape."""
+        with _sentence(self.folder, "read"):
+            return np.asarray(self._array(f"{quantity}/{leaf.name}")[...])
+
+    # -- the rest
+
+    def update(self, **info: Any) -> None:
+        """Change entries of the attributes."""
+        self.info.update(info)
+        with _sentence(self.folder, "write"):
+            self.group.attrs.update(info)
+
+    def write_block_table(self) -> None:
+        """Lay the block records out as one array per field, for readers such as xarray."""
+        records = [r for wave in self.waves for _, r in sorted(self.records(wave.number).items())]
+        blocks = self.group["blocks"]
+        assert isinstance(blocks, zarr.Group)
+        columns: dict[str, NDArray[Any]] = {
+            "wave": np.array([r.wave for r in records], dtype="int32"),
+            "start": np.array([r.start for r in records], dtype="int64"),
+            "stop": np.array([r.stop for r in records], dtype="int64"),
+            "state": np.ones(len(records), dtype="int8"),
+            "checksum": np.array([r.checksum for r in records], dtype="uint32"),
+            "nfev": np.array([r.nfev for r in records], dtype="int64"),
+            "seconds": np.array([r.seconds for r in records], dtype="float64"),
+            "attempt": np.array([r.attempt for r in records], dtype="int32"),
+            "base": np.array([r.base for r in records], dtype="float64"),
+            "worker": np.array([r.worker for r in records], dtype=np.dtypes.StringDType()),
+        }
+        with _sentence(self.folder, "write"):
+            for name, values in columns.items():
+                attributes = {"flag_values": [0, 1], "flag_meanings": "missing done"} if name == "state" else {}
+                blocks.create_array(
+                    name, data=values, overwrite=True, dimension_names=("block",), attributes=attributes
+                )
+
+    def write_code(self, filename: str, data: bytes) -> None:
+        """Put a bundle beside the store."""
+        with _sentence(self.folder, "write"):
+            (self.folder / CODE).mkdir(exist_ok=True)
+            partial = self.folder / CODE / f".{filename}.{uuid.uuid4().hex}.partial"
+            partial.write_bytes(data)
+            partial.rename(self.folder / CODE / filename)
+
+    def read_code(self, filename: str) -> bytes:
+        """Read a bundle."""
+        with _sentence(self.folder, "read"):
+            return (self.folder / CODE / filename).read_bytes()
+
+    def _array(self, path: str) -> Any:
+        if path not in self._arrays:
+            self._arrays[path] = self.group[path]
+        return self._arrays[path]
+
+
+def audit_folder(path: str | Path) -> Path:
+    """The folder of an audit, given it or the store within it."""
+    text = str(path)
+    if "://" in text and not text.startswith("file://"):
+        raise StoreError(f"{text}: audits are kept in folders of a file system; expected a path")
+    folder = Path(text.removeprefix("file://"))
+    return folder.parent if folder.name == STORE else folder
+
+
+def existing(folder: Path) -> bool:
+    """Whether something stands where the store would be."""
+    if folder.exists() and not folder.is_dir():
+        raise NotAnAuditError(f"{folder} is a file; expected a folder for the audit")
+    return (folder / STORE).exists()
+
+
+def remove(folder: Path) -> None:
+    """Remove an audit, and nothing that is not one."""
+    audit = Audit.open(folder)
+    with _sentence(folder, "write"):
+        shutil.rmtree(audit.folder / STORE)
+        shutil.rmtree(audit.folder / CODE, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a report so that it is either the old one or the new one, never half of it."""
+    with _sentence(path.parent, "write"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def _create_arrays(group: zarr.Group, layout: Layout, arrays: list[NDArray[Any]]) -> None:
+    for leaf, values in zip(layout.leaves, arrays, strict=True):
+        names = [f"{leaf.name.replace('/', '.')}.axis{axis}" for axis in range(len(leaf.shape))]
+        chunks = tile_shape(leaf.shape)
+        x0 = group.create_array(
+            f"x0/{leaf.name}", shape=leaf.shape, chunks=chunks, dtype=leaf.dtype, dimension_names=names
+        )
+        for selection, start, stop in tiles(leaf.shape):
+            x0[selection] = values.reshape(-1)[start:stop].reshape([s.stop - s.start for s in selection])
+        for name, quantity in QUANTITIES.items():
+            group.create_array(
+                f"{name}/{leaf.name}",
+                shape=leaf.shape,
+                chunks=chunks,
+                dtype=quantity.dtype,
+                fill_value=quantity.fill,
+                dimension_names=names,
+                attributes=quantity.attributes(),
+            )
+
+
+def _create_wave(group: zarr.Group, wave: Wave) -> None:
+    """Working arrays of a wave: a block owns one chunk of each, so that writers never share one."""
+    prefix, dimension = f"blocks/wave{wave.number}", f"wave{wave.number}_coordinate"
+    group.create_array(
+        f"{prefix}/values",
+        shape=(len(RESULTS), wave.count),
+        chunks=(len(RESULTS), wave.block_size),
+        dtype="<f8",
+        fill_value=float("nan"),
+        compressors=None,
+        dimension_names=("quantity", dimension),
+        attributes={"quantities": list(RESULTS)},
+        overwrite=True,
+    )
+    group.create_array(
+        f"{prefix}/record",
+        shape=(wave.blocks,),
+        chunks=(1,),
+        dtype=str,
+        fill_value="",
+        compressors=None,
+        dimension_names=(f"wave{wave.number}_block",),
+        overwrite=True,
+    )
+    if wave.index is not None:
+        index = group.create_array(
+            f"{prefix}/index",
+            shape=(wave.count,),
+            chunks=(min(wave.count, TILE),),
+            dtype="int64",
+            dimension_names=(dimension,),
+            overwrite=True,
+        )
+        index[:] = wave.index
+
+
+def _selection(leaf: Leaf, start: int, stop: int) -> tuple[slice, ...]:
+    """The chunk of an array whose flat stretch is from start to stop."""
+    if (start, stop) == (0, leaf.size):
+        return tuple(slice(0, extent) for extent in leaf.shape)
+    return next(selection for selection, *stretch in tiles(leaf.shape) if stretch == [start, stop])
+
+
+def _short(value: Any) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= 24 else text[:12] + "…"
+
+
+@contextmanager
+def _sentence(folder: Path, verb: str) -> Iterator[None]:
+    """Turn what the file system says into a `StoreError` with a remedy."""
+    try:
+        yield
+    except PardiffError:
+        raise
+    except OSError as error:
+        remedies = {
+            errno.ENOSPC: "free some space and run again: finished blocks are kept",
+            errno.EDQUOT: "free some of your quota and run again: finished blocks are kept",
+            errno.EROFS: "the file system is read-only; choose another --out",
+            errno.EACCES: "choose another --out or change its permissions",
+        }
+        remedy = remedies.get(error.errno or 0, "check the folder and run again: finished blocks are kept")
+        reason = error.strerror or str(error)
+        raise StoreError(f"cannot {verb} the audit at {folder}: {reason}; {remedy}") from error
+
+
+def finished(audit: Audit, seconds: float) -> None:
+    """Mark an audit as complete."""
+    audit.update(state="complete", timings={**audit.info.get("timings", {}), "finished": now(), "seconds": seconds})

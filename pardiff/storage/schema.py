@@ -1,0 +1,131 @@
+"""Names, dtypes and flags of what an audit holds; ``docs/store-format.md`` says the same in prose."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pardiff.evaluation.estimate import STATES
+from pardiff.numerics.stencils import SCHEMES
+
+SCHEMA = 1
+"""Version of the format."""
+
+VERDICTS = ("missing", "pass", "fail", "inconclusive", "kink", "nonfinite", "error")
+"""Verdicts of a coordinate by their code."""
+MISSING, PASS, FAIL, INCONCLUSIVE, KINK, NONFINITE, ERROR = range(7)
+
+TILE = 1 << 20
+"""Elements of a chunk of an array by name: 8 MiB, large enough to read fast and small enough to hold."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A kind of array by name: ``numerical/W1`` and the like."""
+
+    dtype: str
+    fill: float
+    flags: tuple[str, ...] = ()
+    """Meanings of the values 0, 1, ... as CF ``flag_meanings``."""
+    description: str = ""
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes as the CF conventions name them."""
+        attributes: dict[str, Any] = {"long_name": self.description}
+        if self.flags:
+            attributes |= {"flag_values": list(range(len(self.flags))), "flag_meanings": " ".join(self.flags)}
+        return attributes
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "numerical": Quantity("float64", math.nan, (), "numerical derivative of fun"),
+    "uncertainty": Quantity("float64", math.nan, (), "half width of the error bar of the numerical derivative"),
+    "analytical": Quantity("float64", math.nan, (), "derivative as the problem's gradient claims it"),
+    "residual": Quantity("float64", math.nan, (), "analytical minus numerical derivative"),
+    "verdict": Quantity("int8", MISSING, VERDICTS, "verdict on the analytical derivative"),
+    "step": Quantity("float64", math.nan, (), "finite-difference step, in the units of the parameter"),
+    "nfev": Quantity("int32", 0, (), "forward passes spent"),
+    "state": Quantity("int8", 0, STATES, "what became of the numerical derivative"),
+    "scheme": Quantity("int8", 0, SCHEMES, "side of the parameter on which fun was taken"),
+}
+
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """What is written of a block, last, after its numbers."""
+
+    wave: int
+    block: int
+    start: int
+    """First coordinate, counted within the wave."""
+    stop: int
+    state: str
+    """``done``."""
+    checksum: int
+    """CRC-32 of the block's results, little-endian float64 of shape (quantities, coordinates)."""
+    nfev: int
+    """Forward passes spent on the block."""
+    seconds: float
+    """Wall time on the worker."""
+    attempt: int
+    """Number of the run that did it, counted from 1."""
+    worker: str
+    base: float
+    """fun at x0 on that worker."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """What fun raised, by flat coordinate; at most `MOST_ERRORS` are kept."""
+
+    def to_json(self) -> str:
+        """One line of JSON; a non-finite base is null."""
+        data = asdict(self)
+        data["base"] = self.base if math.isfinite(self.base) else None
+        return json.dumps(data, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> BlockRecord:
+        """The inverse of :meth:`to_json`."""
+        data = json.loads(text)
+        data["base"] = math.nan if data["base"] is None else data["base"]
+        return cls(**data)
+
+
+MOST_ERRORS = 100
+"""Messages kept of a block: enough to see what is wrong, bounded where everything is."""
+
+
+def tile_shape(shape: tuple[int, ...], most: int = TILE) -> tuple[int, ...]:
+    """Chunk of an array by name: whole trailing axes, so that a chunk is one stretch in C order.
+
+    >>> tile_shape((1000, 1000, 10)), tile_shape((3, 4)), tile_shape(())
+    ((104, 1000, 10), (3, 4), ())
+    """
+    chunk = list(shape)
+    for axis in range(len(shape)):
+        inner = int(np.prod(shape[axis + 1 :], dtype=np.int64))
+        chunk[axis] = max(1, min(shape[axis], most // max(1, inner)))
+        if chunk[axis] == shape[axis] or inner <= most:
+            break
+    return tuple(max(1, size) for size in chunk)
+
+
+def tiles(shape: tuple[int, ...], most: int = TILE) -> Iterator[tuple[tuple[slice, ...], int, int]]:
+    """Chunks of an array in C order: their selection, and start and stop on the flattened array."""
+    chunk = tile_shape(shape, most)
+    size = int(np.prod(shape, dtype=np.int64))
+    if not size:
+        return
+    counts = [-(-extent // length) for extent, length in zip(shape, chunk, strict=True)]
+    start = 0
+    for position in np.ndindex(*counts):
+        selection = tuple(
+            slice(p * length, min((p + 1) * length, extent))
+            for p, length, extent in zip(position, chunk, shape, strict=True)
+        )
+        stop = start + int(np.prod([s.stop - s.start for s in selection], dtype=np.int64))
+        yield selection, start, stop
+        start = stop
