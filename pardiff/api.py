@@ -152,7 +152,7 @@ def gradcheck(
         if store is None:
             return _in_memory(problem, name, settings, opened, progress)
         source = _pickled_source(problem)
-        return audit(problem, name, settings, source, Path(store), opened, progress)
+        return audit(problem, name, settings, source, store, opened, progress)
 
 
 def gradient(
@@ -225,7 +225,7 @@ def audit(
     name: str,
     options: Settings,
     source: Source,
-    folder: Path,
+    store: str | Path,
     executor: Executor,
     progress: Watcher | None = None,
     *,
@@ -235,7 +235,7 @@ def audit(
 
     Parameters
     ----------
-    folder : Path
+    store : path
         The audit's own folder, ``OUT/NAME``.
     fresh : bool
         Remove an audit that is there, whatever it is of.
@@ -243,7 +243,7 @@ def audit(
     from pardiff.storage.audit import Audit, audit_folder, existing, finished, remove
 
     begin = time.perf_counter()
-    folder = audit_folder(folder)
+    folder = audit_folder(store)
     exists = existing(folder)
     with single_threaded():
         start, evaluator = evaluate_start(problem)

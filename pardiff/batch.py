@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -239,6 +240,11 @@ def _one(
         write_reports(result.summary, {kind: folder / file for kind, file in FILES.items()})
     except PardiffError as error:
         return Outcome(target.name, target.text, folder, error=str(error), status=error.exit_status)
+    except Exception as error:  # a defect of pardiff or of what it calls must not stop the batch either
+        logging.getLogger("pardiff").exception("unexpected error in %s", target.text)
+        return Outcome(
+            target.name, target.text, folder, error=f"unexpected {type(error).__name__}: {error}", status=4
+        )
     return Outcome(target.name, target.text, folder, result, status=result.exit_status)
 
 

@@ -74,13 +74,13 @@ def transposed(x, X, classes):
 @pardiff.problem
 def digits_mlp():
     """2,410 parameters in three layers."""
-    return pardiff.Problem(loss, backprop, parameters(), args=load_digits(), order=4)
+    return pardiff.Problem(loss, backprop, parameters(), args=load_digits(), order=4, rtol=1e-5)
 
 
 @pardiff.problem(batch=False)
 def digits_mlp_transposed():
     """The same with the gradient of the second layer's weights transposed."""
-    return pardiff.Problem(loss, transposed, parameters(), args=load_digits(), order=4)
+    return pardiff.Problem(loss, transposed, parameters(), args=load_digits(), order=4, rtol=1e-5)
 
 
 if __name__ == "__main__":

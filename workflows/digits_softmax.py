@@ -43,7 +43,7 @@ def gradient(x, X, T):
 def digits_softmax():
     """650 parameters."""
     X, T = load_digits()
-    return pardiff.Problem(loss, gradient, parameters(X, T), args=(X, T), order=4)
+    return pardiff.Problem(loss, gradient, parameters(X, T), args=(X, T), order=4, rtol=1e-5)
 
 
 @pardiff.problem(batch=False)
@@ -55,7 +55,7 @@ def digits_softmax_no_decay():
         g = gradient(x, X, T)
         return {"W": g["W"] - DECAY * x["W"], "b": g["b"]}
 
-    return pardiff.Problem(loss, without_decay, parameters(X, T), args=(X, T), order=4)
+    return pardiff.Problem(loss, without_decay, parameters(X, T), args=(X, T), order=4, rtol=1e-5)
 
 
 if __name__ == "__main__":

@@ -23,20 +23,6 @@ def initial():
     return np.exp(-200 * (x - 0.3) ** 2) + 0.7 * np.exp(-120 * (x - 0.7) ** 2)
 
 
-def solve(lower, diagonal, rhs):
-    """Thomas algorithm for a symmetric tridiagonal matrix with the off-diagonal ``lower``."""
-    n = len(diagonal)
-    c, d = np.empty(n), np.empty(n)
-    c[0], d[0] = lower[0] / diagonal[0] if n > 1 else 0.0, rhs[0] / diagonal[0]
-    for i in range(1, n):
-        pivot = diagonal[i] - lower[i - 1] * c[i - 1]
-        c[i] = lower[i] / pivot if i < n - 1 else 0.0
-        d[i] = (rhs[i] - lower[i - 1] * d[i - 1]) / pivot
-    for i in range(n - 2, -1, -1):
-        d[i] -= c[i] * d[i + 1]
-    return d
-
-
 def inverse(log_k):
     """The dense inverse of I - dt A(k); CELLS is small enough for it to be the fastest way to many steps."""
     k = np.exp(log_k) * (CELLS + 1) ** 2 * DT

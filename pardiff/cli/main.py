@@ -127,7 +127,7 @@ def run(
     if len(batch.outcomes) > 1 and batch.index:
         click.echo(f"\nindex: {batch.index}")
     elif reports:
-        click.echo(f"\nreport: {reports[0]}")
+        click.echo(f"report: {reports[0]}")
     sys.exit(batch.exit_status)
 
 

@@ -84,7 +84,7 @@ class DaskExecutor:
 
         # two per thread keep workers busy; the constant covers the time that a receipt is on its way
         window = 2 * self.workers + 8
-        finished = as_completed([submit(block) for block in islice(todo, window)])
+        finished = as_completed([submit(block) for block in islice(todo, window)], loop=self.client.loop)
         try:
             for future in finished:
                 block = running.pop(future.key)

@@ -18,6 +18,9 @@ RATIO = 3.0
 """Growth of the step from level to level: large enough for few levels, small enough to hit the optimum."""
 SAFETY = 2.0
 """Factor on the truncation error estimated from two levels."""
+EXTRAPOLATED = 0.25
+"""Part of the change from one extrapolated value to the next that counts as its error: of a smooth function
+the error is smaller by about twenty."""
 DESCENTS = (0, 6, 12)
 """Levels below the usual start at which the search begins again while truncation rules even there."""
 
@@ -114,7 +117,7 @@ def _climb(
             levels, step = [], cap / RATIO**2
             continue
         levels.append(level)
-        for candidate in _candidates(levels, stencil.order):
+        for candidate in _candidates(levels, stencil):
             if best is None or candidate.uncertainty < best.uncertainty:
                 best = candidate
         if best is not None and best.uncertainty <= target * abs(best.derivative):
@@ -147,13 +150,18 @@ def _level(sample: Sample, stencil: Stencil, step: float, f0: float, eps: float)
     return Level(step, float(derivative[0]), float(rounding[0]), bend, flat)
 
 
-def _candidates(levels: list[Level], order: int) -> list[Found]:
-    """Derivatives that the newest level makes possible."""
+def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
+    """Derivatives that the newest level makes possible.
+
+    One-sided differences are taken at the edge of a domain, where functions such as ``x**1.5`` have no
+    expansion in whole powers of h: there the change between levels counts in full.
+    """
     if len(levels) < 2:
         return []
     near, far = levels[-2:]
-    power = RATIO**order
-    error = SAFETY * abs(far.derivative - near.derivative) / (power - 1.0)
+    power = RATIO**stencil.order
+    smooth = stencil.scheme == "central"
+    error = SAFETY * abs(far.derivative - near.derivative) / (power - 1.0 if smooth else 1.0)
     kink = near.bend / 2 if _is_kink(near, far) else 0.0
     found = [Found(near.derivative, near.rounding + error + kink, near.step)]
     if len(levels) > 2:
@@ -162,7 +170,8 @@ def _candidates(levels: list[Level], order: int) -> list[Found]:
         second = _extrapolated(near, far, power)
         rounding = nearest.rounding * (power + 1.0 / RATIO) / (power - 1.0)
         kink = max(kink, nearest.bend / 2 if _is_kink(nearest, near) else 0.0)
-        found.append(Found(first, rounding + abs(second - first) / 4 + kink, nearest.step))
+        error = (EXTRAPOLATED if smooth else SAFETY) * abs(second - first)
+        found.append(Found(first, rounding + error + kink, nearest.step))
     return found
 
 

@@ -19,6 +19,7 @@ from pardiff.reconciliation.verdicts import (
     Verdict,
     combine,
     judge,
+    needed_rtol,
     relative,
     tolerance,
 )
@@ -59,9 +60,9 @@ class ArrayResult:
     max_error: float
     """Largest ``|analytical - numerical|`` relative to the larger of the two; NaN if none is known."""
     certified_rtol: float
-    """Largest ``(|residual| + uncertainty) / max(|analytical|, |numerical|)``: what the audit proves.
-    Infinite if any entry could not be compared. Entries below a thousandth of the array's root mean
-    square are taken relative to that."""
+    """Largest ``(|residual| + uncertainty) / (max(|analytical|, |numerical|) + 1e-3 rms)``: the smallest
+    rtol with which every entry passes, which is what the audit proves. Infinite if any entry could not
+    be compared."""
     rms: float
     """Root mean square of the numerical derivative."""
     finding: Finding | None = None
@@ -201,7 +202,7 @@ def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
         wrong_claims += int(np.sum((part.state == estimate.DONE) & (part.verdict == NONFINITE)))
         size = np.abs(part.residual)
         error = relative(size, part.analytical, part.numerical, rms)
-        proof = relative(size + part.uncertainty, part.analytical, part.numerical, rms)
+        proof = needed_rtol(size + part.uncertainty, part.analytical, part.numerical, rms)
         max_error = float(np.fmax(max_error, np.fmax.reduce(error, initial=math.nan)))
         certified = max(certified, float(np.where(np.isnan(proof), math.inf, proof).max(initial=0.0)))
     counts = {name: int(codes[code]) for code, name in enumerate(VERDICTS)}
@@ -210,7 +211,7 @@ def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
     if not ledger.info["claimed"] or verdict is Verdict.PASS:
         return result
     first = worst_of(ledger, leaf, rms, rtol, atol, 3)
-    finding = array_finding(leaf.name, leaf.size, counts, wrong_claims, [vars(entry) for entry in first])
+    finding = array_finding(leaf.name, leaf.size, counts, wrong_claims, [vars(e) for e in first if e.verdict != "pass"])
     return ArrayResult(leaf.name, leaf.shape, counts, verdict, max_error, certified, rms, finding)
 
 

@@ -113,6 +113,8 @@ def judge(
         verdict = np.full(len(residual), INCONCLUSIVE, dtype=np.int8)
         verdict[size + uncertainty <= allowed] = PASS
         verdict[size - uncertainty > allowed] = FAIL
+        # an infinite tolerance, of an infinite derivative, allows nothing
+        verdict[~np.isfinite(size + uncertainty + allowed)] = INCONCLUSIVE
     if claimed:
         verdict[~np.isfinite(analytical)] = NONFINITE
     verdict[state == estimate.NONFINITE] = NONFINITE
@@ -127,6 +129,13 @@ def relative(size: FloatArray, analytical: FloatArray, numerical: FloatArray, rm
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         base = np.fmax(np.fmax(np.abs(analytical), np.abs(numerical)), FLOOR * rms)
         return np.where(size == 0, 0.0, size / base)
+
+
+def needed_rtol(reach: FloatArray, analytical: FloatArray, numerical: FloatArray, rms: float) -> FloatArray:
+    """The rtol at which ``reach = |r| + u`` equals the tolerance, with atol 0; NaN where nothing is known."""
+    unit = tolerance(analytical, numerical, rms, 1.0, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(reach == 0, 0.0, reach / unit)
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:

@@ -28,7 +28,7 @@ def heat_map(picture: HeatMap) -> str:
                     )
     label = f"Map of failing entries of {picture.array}, {' by '.join(map(str, picture.shape))}"
     return (
-        f'<svg role="img" aria-label="{escape(label)}" viewBox="-1 -1 {width + 2:.1f} {height + 2:.1f}" '
+        f'<svg role="img" aria-label="{escape(label)}" shape-rendering="crispEdges" viewBox="-1 -1 {width + 2:.1f} {height + 2:.1f}" '
         f'width="{width + 2:.0f}" height="{height + 2:.0f}">{"".join(shapes)}</svg>'
     )
 

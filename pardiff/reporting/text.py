@@ -47,7 +47,8 @@ def array_rows(summary: Summary) -> list[list[str]]:
 
 
 def worst_rows(summary: Summary, count: int) -> list[list[str]]:
-    """A row per entry, in the order of `WORST_COLUMNS`."""
+    """A row per entry, in the order of `WORST_COLUMNS`; where some entries do not pass, only those."""
+    entries = [entry for entry in summary.worst if entry.verdict != "pass"] or summary.worst
     return [
         [
             entry.label,
@@ -58,7 +59,7 @@ def worst_rows(summary: Summary, count: int) -> list[list[str]]:
             number(entry.tolerance, 2),
             number(entry.step, 2),
         ]
-        for entry in summary.worst[:count]
+        for entry in entries[:count]
     ]
 
 

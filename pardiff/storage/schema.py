@@ -108,7 +108,7 @@ def tile_shape(shape: tuple[int, ...], most: int = TILE) -> tuple[int, ...]:
     for axis in range(len(shape)):
         inner = int(np.prod(shape[axis + 1 :], dtype=np.int64))
         chunk[axis] = max(1, min(shape[axis], most // max(1, inner)))
-        if chunk[axis] == shape[axis] or inner <= most:
+        if inner <= most:
             break
     return tuple(max(1, size) for size in chunk)
 

@@ -1,0 +1,76 @@
+import math
+
+import mpmath
+import pytest
+
+from pardiff.numerics.adaptive import search
+from pardiff.numerics.stencils import STENCILS
+
+EPS = 2.0**-52
+
+CASES = {
+    "exp": (math.exp, mpmath.exp, 1.3),
+    "sin 1e3 x": (lambda x: math.sin(1e3 * x), lambda x: mpmath.sin(1000 * x), 0.1),
+    "sin 1e3 x at 0": (lambda x: math.sin(1e3 * x), lambda x: mpmath.sin(1000 * x), 0.0),
+    "tanh(x/1e-5)": (lambda x: math.tanh(x / 1e-5), lambda x: mpmath.tanh(x / mpmath.mpf(1e-5)), 1e-6),
+    "log": (math.log, mpmath.log, 1e-8),
+    "sqrt": (math.sqrt, mpmath.sqrt, 1e-7),
+    "runge": (lambda x: 1 / (1 + 25 * x * x), lambda x: 1 / (1 + 25 * x * x), 0.2),
+    "1e6 + sin": (lambda x: 1e6 + math.sin(x), lambda x: 10**6 + mpmath.sin(x), 0.7),
+    "x**7 far out": (lambda x: x**7, lambda x: x**7, 1e4),
+}
+
+
+def sampler(fun, x):
+    passes = []
+
+    def sample(asked):
+        taken = [(x + move) - x for move in asked]
+        passes.extend(taken)
+        try:
+            return taken, [fun(x + move) for move in taken]
+        except ValueError:
+            return taken, [math.nan] * len(taken)
+
+    return sample, passes
+
+
+@pytest.mark.parametrize("scheme", ["central", "forward"])
+@pytest.mark.parametrize("case", CASES)
+def test_bar_covers_the_error(case, scheme):
+    """The derivative lies within its error bar of the one that mpmath finds, and the bar is of use."""
+    fun, exact, x = CASES[case]
+    sample, passes = sampler(fun, x)
+    found = search(sample, STENCILS[scheme, 2], x, fun(x), EPS, 1e-7)
+    with mpmath.workdps(50):
+        truth = float(mpmath.diff(exact, mpmath.mpf(x), h=mpmath.mpf(10) ** -20))
+
+    assert abs(found.derivative - truth) <= found.uncertainty
+    assert found.uncertainty <= 1e-3 * abs(truth)
+    assert len(passes) <= 60
+
+
+@pytest.mark.parametrize("fun", [abs, lambda x: max(x, 0.0)])
+def test_bar_spans_a_kink(fun):
+    """At a kink every slope between the two sides lies within the bar."""
+    sample, _ = sampler(fun, 0.0)
+    found = search(sample, STENCILS["central", 2], 0.0, 0.0, EPS, 1e-7)
+    slopes = [-(fun(-1.0)), fun(1.0)]
+
+    assert found.derivative - found.uncertainty <= min(slopes) + 1e-9
+    assert found.derivative + found.uncertainty >= max(slopes) - 1e-9
+
+
+def test_constant_functions_are_cheap():
+    """Where nothing changes the search looks from afar at once."""
+    sample, passes = sampler(lambda x: 3.0, 0.5)
+    found = search(sample, STENCILS["central", 2], 0.5, 3.0, EPS, 1e-7)
+
+    assert found.derivative == 0
+    assert found.uncertainty < 1e-13
+    assert len(passes) <= 10
+
+
+def test_nothing_finite():
+    """A function that is nowhere finite has no derivative."""
+    assert search(lambda asked: (asked, [math.nan] * len(asked)), STENCILS["central", 2], 1.0, 1.0, EPS, 1e-7) is None

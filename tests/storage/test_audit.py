@@ -1,0 +1,212 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+from hypothesis import given, settings
+
+import pardiff
+from pardiff.errors import FingerprintError, NotAnAuditError, StoreError
+from pardiff.storage.audit import Audit
+from pardiff.testing import plant, structures, two_layers
+
+
+def tree_of(folder):
+    return xarray.open_datatree(folder / "audit.zarr", engine="zarr", consolidated=False)
+
+
+def bits(folder):
+    """Every array by name of an audit, and the results of its blocks."""
+    group = zarr.open_group(folder / "audit.zarr", mode="r")
+    names = ("numerical", "uncertainty", "analytical", "residual", "verdict", "step", "nfev", "state", "scheme", "x0")
+    return {
+        path: array[...].tobytes()
+        for path, array in group.members(max_depth=None)
+        if isinstance(array, zarr.Array) and path.split("/")[0] in names
+    }
+
+
+def test_xarray_reads_it_unaided(tmp_path):
+    """The store opens with names, dimensions and CF flags, nested names as nested groups."""
+    result = pardiff.gradcheck(plant(two_layers(), 5, -1.0), store=tmp_path / "a")
+    tree = tree_of(tmp_path / "a")
+
+    assert {"x0", "numerical", "uncertainty", "analytical", "residual", "verdict", "step", "nfev", "blocks"} <= set(tree.children)
+    verdict = tree["verdict/first/W"]
+    assert verdict.dims == ("first.W.axis0", "first.W.axis1")
+    meanings = dict(zip(verdict.attrs["flag_values"], verdict.attrs["flag_meanings"].split(), strict=True))
+    assert meanings[int(verdict[1, 2])] == "fail"
+    assert tree.attrs["pardiff_schema"] == 1
+    np.testing.assert_allclose(
+        tree["residual/first/W"], tree["analytical/first/W"] - tree["numerical/first/W"], rtol=1e-12
+    )
+    assert int(tree["blocks/nfev"].sum()) == result.nfev - 2
+    assert list(tree["blocks/wave"].values)[-1] == 2
+
+
+def test_it_opens_without_options(tmp_path):
+    """``open_datatree(store, engine="zarr")`` works too; xarray merely remarks on the metadata."""
+    pardiff.gradcheck(two_layers(), store=tmp_path / "a")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        tree = xarray.open_datatree(tmp_path / "a" / "audit.zarr", engine="zarr")
+    assert tree["numerical/first/W"].shape == (4, 3)
+
+
+@given(structures())
+@settings(max_examples=10)
+def test_memory_and_store_agree(tmp_path_factory, x0):
+    """An audit in a store holds the same bits as one in memory, for any structure, and xarray shows both alike."""
+    folder = tmp_path_factory.mktemp("audit")
+
+    def fun(x):
+        total = 0.0
+        for leaf in _leaves(x):
+            total += float(np.sum(np.sin(leaf) + leaf**2))
+        return total
+
+    kept = pardiff.gradcheck(fun, None, x0, store=folder / "a").to_xarray()
+    held = pardiff.gradcheck(fun, None, x0).to_xarray()
+    for node in held.subtree:
+        for name, values in node.data_vars.items():
+            assert values.to_numpy().tobytes() == kept[node.path][name].to_numpy().tobytes()
+            assert values.dims == kept[node.path][name].dims
+
+
+def _leaves(x):
+    return [leaf for value in x.values() for leaf in _leaves(value)] if isinstance(x, dict) else [x]
+
+
+def test_going_on_redoes_only_what_is_missing(tmp_path):
+    """A second run trusts block records alone, redoes the missing and the damaged, and yields the same bits."""
+    problem = plant(two_layers(), 5)
+    pardiff.gradcheck(problem, store=tmp_path / "whole", block_size=4)
+    pardiff.gradcheck(problem, store=tmp_path / "a", block_size=4)
+    group = zarr.open_group(tmp_path / "a" / "audit.zarr")
+    group["blocks/wave1/record"][2] = ""  # never committed
+    chunk = tmp_path / "a" / "audit.zarr" / "blocks" / "wave1" / "values" / "c" / "0" / "1"
+    chunk.write_bytes(chunk.read_bytes()[:100])  # truncated
+
+    seen = []
+    pardiff.gradcheck(problem, store=tmp_path / "a", block_size=4, progress=lambda p: seen.append((p.wave, p.done, p.nfev)))
+
+    assert seen[0] == (1, 10, 0)
+    assert (1, 18, 16) in seen
+    assert bits(tmp_path / "a") == bits(tmp_path / "whole")
+    attempts = [r.attempt for r in Audit.open(tmp_path / "a").records(1).values()]
+    assert sorted(attempts) == [1, 1, 1, 2, 2]
+
+
+def test_block_size_does_not_matter(tmp_path):
+    """The same bits come from blocks of any size."""
+    for size in (1, 3, 18):
+        pardiff.gradcheck(plant(two_layers(), (0, 17)), store=tmp_path / str(size), block_size=size)
+
+    assert bits(tmp_path / "1") == bits(tmp_path / "3") == bits(tmp_path / "18")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(order=4), "another order (there: 2, now: 4)"),
+        (dict(rtol=1e-3), "another rtol (there: 1e-06, now: 0.001)"),
+        (dict(x0=np.array([1.0, 3.0])), "another x0"),
+        (dict(bounds=(0.0, 9.0)), "another bounds (there: not set"),
+        (dict(fun=lambda x: float(x @ x) + 0.0), "another source"),
+    ],
+)
+def test_another_run_is_refused(tmp_path, change, named):
+    """An audit of other parameters, settings or source is left alone, and the difference is named."""
+    given = dict(fun=lambda x: float(x @ x), x0=np.array([1.0, 2.0]))
+    pardiff.gradcheck(**given, store=tmp_path / "a")
+    before = bits(tmp_path / "a")
+
+    with pytest.raises(FingerprintError) as caught:
+        pardiff.gradcheck(**given | change, store=tmp_path / "a")
+
+    assert named in str(caught.value)
+    assert "--fresh" in str(caught.value)
+    assert bits(tmp_path / "a") == before
+
+
+def test_other_data_is_refused(tmp_path):
+    """The same source with other data gives another value at x0, and is not mixed with the first."""
+
+    def run(scale):
+        return pardiff.gradcheck(lambda x: scale * float(x @ x), None, [1.0, 2.0], store=tmp_path / "a")
+
+    run(1.0)
+    with pytest.raises(FingerprintError, match="another value of fun at x0"):
+        run(2.0)
+
+
+def test_a_mended_gradient_needs_no_new_pass(tmp_path):
+    """Going on with another gradient compares the stored derivatives with the new one."""
+    fun, x0 = (lambda x: float(x @ x)), np.array([1.0, 2.0])
+    assert pardiff.gradcheck(fun, np.array([2.0, 5.0]), x0, store=tmp_path / "a").counts["fail"] == 1
+    seen = []
+    again = pardiff.gradcheck(fun, np.array([2.0, 4.0]), x0, store=tmp_path / "a", progress=lambda p: seen.append(p.nfev))
+
+    assert again.passed
+    assert set(seen) == {0}
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "zarr", "future"])
+def test_what_is_not_an_audit_is_left_alone(tmp_path, what):
+    """Something else at the place of the store is refused, even with --fresh, and not touched."""
+    place = tmp_path / "a" / "audit.zarr"
+    if what == "file":
+        (tmp_path / "a").write_text("mine")
+    elif what == "folder":
+        place.mkdir(parents=True)
+        (place / "precious.txt").write_text("mine")
+    else:
+        zarr.create_group(place, attributes={} if what == "zarr" else {"pardiff_schema": 99})
+    before = sorted(p for p in tmp_path.rglob("*"))
+
+    with pytest.raises(NotAnAuditError):
+        pardiff.gradcheck(lambda x: float(x @ x), None, [1.0], store=tmp_path / "a")
+
+    assert sorted(p for p in tmp_path.rglob("*")) == before
+
+
+def test_opening_executes_nothing(tmp_path, monkeypatch):
+    """Reading, reconciling and reporting never unpickle or import what lies beside the store."""
+    pardiff.gradcheck(two_layers(), store=tmp_path / "a")
+    for bundle in (tmp_path / "a" / "code").iterdir():
+        bundle.write_bytes(b"not what it was")
+    monkeypatch.setattr("pickle.loads", None)
+
+    assert pardiff.open_result(tmp_path / "a").passed
+    assert pardiff.reconcile(tmp_path / "a", rtol=1e-3).passed
+    assert pardiff.report(tmp_path / "a")
+    assert not [p for p in (tmp_path / "a" / "audit.zarr").rglob("*") if b"cloudpickle" in (p.read_bytes() if p.is_file() else b"")]
+
+
+def test_nothing_is_left_of_a_failed_start(tmp_path):
+    """A problem that cannot be started writes nothing."""
+    with pytest.raises(pardiff.InputError):
+        pardiff.gradcheck(lambda x: x, None, [1.0, 2.0], store=tmp_path / "a")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_tolerances_without_a_pass(tmp_path):
+    """Reconciling anew changes verdicts and nothing numerical."""
+    pardiff.gradcheck(plant(two_layers(), 3, 1 + 1e-4), store=tmp_path / "a")
+    before = bits(tmp_path / "a")
+    loose = pardiff.reconcile(tmp_path / "a", rtol=1e-3)
+    after = bits(tmp_path / "a")
+
+    assert loose.passed
+    assert {k for k in before if before[k] != after[k]} == {"verdict/first/W"}
+    assert json.loads((tmp_path / "a" / "audit.zarr" / "zarr.json").read_text())["attributes"]["settings"]["rtol"] == 1e-3
+
+
+def test_urls_of_other_stores_are_refused_with_a_sentence(tmp_path):
+    """An address of object storage is not mistaken for a folder."""
+    with pytest.raises(StoreError, match="expected a path"):
+        pardiff.gradcheck(lambda x: float(x @ x), None, [1.0], store="s3://bucket/run")

@@ -1,0 +1,32 @@
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pardiff.storage.schema import BlockRecord, tile_shape, tiles
+
+
+@given(st.lists(st.integers(0, 7), max_size=4).map(tuple), st.integers(1, 40))
+def test_tiles_are_stretches_in_c_order(shape, most):
+    """Every chunk of an array is one stretch of its flattened self, and they cover it once."""
+    flat = np.arange(int(np.prod(shape)))
+    array = flat.reshape(shape)
+    found = [(array[selection].reshape(-1), start, stop) for selection, start, stop in tiles(shape, most)]
+
+    assert all(np.array_equal(values, np.arange(start, stop)) for values, start, stop in found)
+    assert sum(stop - start for _, start, stop in found) == flat.size
+    assert all(stop - start <= most for _, start, stop in found)
+    assert all(size >= 1 for size in tile_shape(shape, most))
+
+
+@given(st.floats(), st.dictionaries(st.integers(0, 99).map(str), st.text()))
+def test_records_survive_json(base, errors):
+    """A block record comes back as it was written, to the last bit; a base that is not finite is nan."""
+    record = BlockRecord(1, 2, 3, 4, "done", 5, 6, 0.1, 1, "host:1", base, errors)
+    again = BlockRecord.from_json(record.to_json())
+
+    if math.isfinite(base):
+        assert again == record
+    else:
+        assert math.isnan(again.base)
