@@ -21,6 +21,8 @@ SAFETY = 2.0
 EXTRAPOLATED = 0.25
 """Part of the change from one extrapolated value to the next that counts as its error: of a smooth function
 the error is smaller by about twenty."""
+SETTLED = 0.1
+"""Relative change from one level to the next up to which the expansion in powers of h is believed."""
 DESCENTS = (0, 6, 12)
 """Levels below the usual start at which the search begins again while truncation rules even there."""
 
@@ -112,23 +114,38 @@ def _climb(
         level = _level(sample, stencil, step, f0, eps)
         if level is None:
             break
-        if level.flat and step * RATIO**2 < cap / RATIO:
-            # no change at all: look from afar before paying for every step in between
-            levels, step = [], cap / RATIO**2
-            continue
+        if level.flat and not levels:
+            # no change at all: if there is none from afar either, the steps in between need no passes
+            far = [_level(sample, stencil, at, f0, eps) for at in (cap / RATIO**2, cap)]
+            if all(other is not None and other.flat for other in far):
+                assert far[0] is not None
+                return Found(0.0, far[0].rounding, far[0].step), False
         levels.append(level)
         for candidate in _candidates(levels, stencil):
             if best is None or candidate.uncertainty < best.uncertainty:
                 best = candidate
         if best is not None and best.uncertainty <= target * abs(best.derivative):
             return best, False
-        if len(levels) > 3 and best is not None and best.step < levels[-4].step:
-            break  # truncation has ruled for three levels
+        if _is_past_the_optimum(levels):
+            break
         step *= RATIO
     if len(levels) < 2:
         # nothing to compare with: too little room, or fun is not finite so far from x
         return None, True
     return best, best is not None and best.step <= levels[0].step
+
+
+def _is_past_the_optimum(levels: list[Level]) -> bool:
+    """Whether truncation had taken over a level ago.
+
+    Then the change from level to level was far above rounding and had grown, where noise would have
+    shrunk it. Farther out fun may swing between the points, and two derivatives agree by accident.
+    """
+    if len(levels) < 4:
+        return False
+    first, second, third = levels[-4:-1]
+    before, change = abs(second.derivative - first.derivative), abs(third.derivative - second.derivative)
+    return change > before and change > 10 * second.rounding
 
 
 def _level(sample: Sample, stencil: Stencil, step: float, f0: float, eps: float) -> Level | None:
@@ -151,17 +168,12 @@ def _level(sample: Sample, stencil: Stencil, step: float, f0: float, eps: float)
 
 
 def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
-    """Derivatives that the newest level makes possible.
-
-    One-sided differences are taken at the edge of a domain, where functions such as ``x**1.5`` have no
-    expansion in whole powers of h: there the change between levels counts in full.
-    """
+    """Derivatives that the newest level makes possible."""
     if len(levels) < 2:
         return []
     near, far = levels[-2:]
     power = RATIO**stencil.order
-    smooth = stencil.scheme == "central"
-    error = SAFETY * abs(far.derivative - near.derivative) / (power - 1.0 if smooth else 1.0)
+    error = _error(near.derivative, far.derivative, SAFETY / (power - 1.0), stencil)
     kink = near.bend / 2 if _is_kink(near, far) else 0.0
     found = [Found(near.derivative, near.rounding + error + kink, near.step)]
     if len(levels) > 2:
@@ -170,9 +182,21 @@ def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
         second = _extrapolated(near, far, power)
         rounding = nearest.rounding * (power + 1.0 / RATIO) / (power - 1.0)
         kink = max(kink, nearest.bend / 2 if _is_kink(nearest, near) else 0.0)
-        error = (EXTRAPOLATED if smooth else SAFETY) * abs(second - first)
+        error = _error(first, second, EXTRAPOLATED, stencil)
         found.append(Found(first, rounding + error + kink, nearest.step))
     return found
+
+
+def _error(near: float, far: float, factor: float, stencil: Stencil) -> float:
+    """Truncation error of ``near``: a small part of the change to ``far`` where the expansion is believed.
+
+    It is not while the value still moves much, as beyond the length on which fun varies, nor for
+    one-sided differences, which are taken at the edge of a domain, where functions such as ``x**1.5``
+    have no expansion in whole powers of h. There the change counts in full.
+    """
+    change = abs(far - near)
+    believed = stencil.scheme == "central" and change <= SETTLED * max(abs(near), abs(far))
+    return (factor if believed else SAFETY) * change
 
 
 def _extrapolated(near: Level, far: Level, power: float) -> float:

@@ -110,15 +110,19 @@ def displacements(
     taken = step[:, None] * np.array(stencil.offsets, dtype=float)
     with np.errstate(over="ignore", invalid="ignore"):
         taken = _stored(x[:, None] + taken, itemsize) - x[:, None]
-        for _ in range(3):  # rounding can carry a point across a bound by one unit in the last place
+        outside = np.ones_like(taken, dtype=bool)
+        for _ in range(4):  # rounding can carry a point across a bound by one unit in the last place
             point = _stored(x[:, None] + taken, itemsize)
             outside = (point > upper[:, None]) | (point < lower[:, None])
             if not outside.any():
                 break
-            toward = _toward_zero(point, x[:, None], itemsize)
-            taken = np.where(outside, toward - x[:, None], taken)
-    ordered = np.diff(taken, axis=1) > 0
-    return np.where(ordered.all(axis=1, keepdims=True), taken, np.nan)
+            nearer = _toward_zero(point, x[:, None], itemsize) - x[:, None]
+            # the neighbouring point can lie closer than displacements of this size are spaced
+            nearer = np.where(nearer == taken, np.nextafter(taken, 0.0), nearer)
+            taken = np.where(outside, nearer, taken)
+        inside = ~outside.any(axis=1, keepdims=True)
+    ordered = (np.diff(taken, axis=1) > 0).all(axis=1, keepdims=True)
+    return np.where(ordered & inside, taken, np.nan)
 
 
 def _stored(points: FloatArray, itemsize: IntArray) -> FloatArray:
