@@ -10,7 +10,6 @@ import hashlib
 import inspect
 import json
 import pickle
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -26,7 +25,7 @@ from pardiff.evaluation.start import Start, evaluate_start
 from pardiff.execution.blas import single_threaded
 from pardiff.execution.events import Meter, Watcher
 from pardiff.execution.executors import Executor, SerialExecutor, Task, open_executor
-from pardiff.execution.tasks import MemoryTask, Session, stored_task, worker_name
+from pardiff.execution.tasks import MemoryTask, Session, StoredTask, worker_name
 from pardiff.planning.plan import Plan, first_wave, make_plan
 from pardiff.planning.waves import Wave, block_size
 from pardiff.problem.bundle import Code, sha256
@@ -202,7 +201,9 @@ def gradient(
     )
 
 
-def plan(problem: Problem | ProblemFactory, *, workers: int = 1, name: str = "", options: Settings | None = None) -> Plan:
+def plan(
+    problem: Problem | ProblemFactory, *, workers: int = 1, name: str = "", options: Settings | None = None
+) -> Plan:
     """What an audit would cost, from two calls of fun and one of grad.
 
     Parameters
@@ -275,14 +276,15 @@ def audit(
             ledger.write_analytical(start.analytical)
         ledger.update(settings=asdict(settings), claimed=start.analytical is not None)
 
-        def task(wave: Wave, local: threading.local) -> Task:
-            made = stored_task(folder, digest, source.code, wave.number, ledger.info["runs"])
-            made._local = local
+        session = _own_session(executor, evaluator, start, rule)
+
+        def task(wave: Wave) -> Task:
+            made = StoredTask(str(folder.resolve()), digest, source.code, wave.number, ledger.info["runs"])
+            if session is not None:
+                made.adopt(ledger, session)
             return made
 
-        local = _seeded(executor, evaluator, start, rule)
-        local.audit = ledger
-        reconciliation = _finish(ledger, executor, task, local, settings, start, name, progress)
+        reconciliation = _finish(ledger, executor, task, settings, start, name, progress)
         ledger.write_block_table()
         finished(ledger, time.perf_counter() - begin)
     return GradcheckResult(ledger, reconciliation, folder)
@@ -334,11 +336,15 @@ def _in_memory(
         # what is sent to workers has no x0 and no gradient of its own
         sent = _without_point(problem)
 
-        def task(wave: Wave, local: threading.local) -> Task:
-            return MemoryTask(sent, start.layout, arrays, Rule.of(**rule), wave, local)
+        session = _own_session(executor, evaluator, start, rule)
 
-        local = _seeded(executor, evaluator, start, rule)
-        reconciliation = _finish(ledger, executor, task, local, settings, start, name, progress)
+        def task(wave: Wave) -> Task:
+            made = MemoryTask(sent, start.layout, arrays, Rule.of(**rule), wave)
+            if session is not None:
+                made.adopt(session)
+            return made
+
+        reconciliation = _finish(ledger, executor, task, settings, start, name, progress)
         ledger.update(timings={**ledger.info["timings"], "seconds": time.perf_counter() - begin})
     return GradcheckResult(ledger, reconciliation)
 
@@ -346,8 +352,7 @@ def _in_memory(
 def _finish(
     ledger: Ledger,
     executor: Executor,
-    make_task: Callable[[Wave, threading.local], Task],
-    local: threading.local,
+    make_task: Callable[[Wave], Task],
     settings: Settings,
     start: Start,
     name: str,
@@ -359,7 +364,7 @@ def _finish(
     done = 0
     while True:
         for wave in ledger.waves[done:]:
-            _run_wave(ledger, wave, executor, make_task(wave, local), name, progress)
+            _run_wave(ledger, wave, executor, make_task(wave), name, progress)
             done += 1
         index = unsettled(ledger, settings.rtol, settings.atol)
         if not len(index):
@@ -370,9 +375,7 @@ def _finish(
     return reconcile(ledger, settings.rtol, settings.atol)
 
 
-def _run_wave(
-    ledger: Ledger, wave: Wave, executor: Executor, task: Task, name: str, progress: Watcher | None
-) -> None:
+def _run_wave(ledger: Ledger, wave: Wave, executor: Executor, task: Task, name: str, progress: Watcher | None) -> None:
     records = ledger.records(wave.number)
     done = sum(record.stop - record.start for record in records.values())
     meter = Meter(name, wave.number, done, wave.count, progress)
@@ -385,12 +388,11 @@ def _run_wave(
         meter.advance(receipt.record.stop - receipt.record.start, receipt.record.nfev)
 
 
-def _seeded(executor: Executor, evaluator: Pointwise, start: Start, rule: dict[str, Any]) -> threading.local:
-    """What belongs to each thread; in this one, the evaluator that has already been prepared."""
-    local = threading.local()
-    if isinstance(executor, SerialExecutor):
-        local.session = Session(evaluator, Rule.of(**rule), start.bounds, start.repeat)
-    return local
+def _own_session(executor: Executor, evaluator: Pointwise, start: Start, rule: dict[str, Any]) -> Session | None:
+    """The evaluator that is ready in this thread, for tasks that never leave it."""
+    if not isinstance(executor, SerialExecutor):
+        return None
+    return Session(evaluator, Rule.of(**rule), start.bounds, start.repeat)
 
 
 def _as_problem(fun: Any, grad: Any, x0: Any, args: tuple[Any, ...], bounds: Any) -> Problem:

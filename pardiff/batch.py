@@ -136,9 +136,7 @@ def matches(expression: str, name: str) -> bool:
         return expression in name
 
 
-def open_cluster(
-    scheduler: str | None, scheduler_file: str | None, workers: int | None
-) -> AbstractContextManager[Executor]:
+def open_cluster(scheduler: str | None, scheduler_file: str | None, workers: int | None) -> AbstractContextManager[Any]:
     """The executor of a command: a running scheduler, this process (0 workers) or an embedded cluster."""
     if scheduler and scheduler_file:
         raise InputError("got --scheduler and --scheduler-file; expected one of them")
@@ -242,9 +240,7 @@ def _one(
         return Outcome(target.name, target.text, folder, error=str(error), status=error.exit_status)
     except Exception as error:  # a defect of pardiff or of what it calls must not stop the batch either
         logging.getLogger("pardiff").exception("unexpected error in %s", target.text)
-        return Outcome(
-            target.name, target.text, folder, error=f"unexpected {type(error).__name__}: {error}", status=4
-        )
+        return Outcome(target.name, target.text, folder, error=f"unexpected {type(error).__name__}: {error}", status=4)
     return Outcome(target.name, target.text, folder, result, status=result.exit_status)
 
 

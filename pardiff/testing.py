@@ -68,7 +68,11 @@ def two_layers() -> Problem:
     return Problem(_two_layers, _two_layers_gradient, x0, name="two_layers")
 
 
-TOYS: dict[str, Callable[[], Problem]] = {"sphere": sphere, "rosenbrock": rosenbrock, "two_layers": two_layers}
+TOYS: dict[str, Callable[[], Problem]] = {
+    "sphere": sphere,
+    "rosenbrock": rosenbrock,
+    "two_layers": two_layers,
+}
 """Problems with a right gradient, by name."""
 
 
@@ -111,9 +115,7 @@ def plant(problem: Problem, coordinates: int | tuple[int, ...], factor: float = 
     planted = _Planted(problem.grad, wrong, factor)
     options = problem.options.chosen()
     name = f"{problem.name}_planted" if problem.name else None
-    return Problem(
-        problem.fun, planted, problem.x0, args=problem.args, bounds=problem.bounds, name=name, **options
-    )
+    return Problem(problem.fun, planted, problem.x0, args=problem.args, bounds=problem.bounds, name=name, **options)
 
 
 def structures(max_arrays: int = 3) -> Any:

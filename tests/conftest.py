@@ -37,8 +37,31 @@ def external(tmp_path):
     dask = str(Path(sys.executable).parent / "dask")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     commands = [
-        [dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file), "--no-dashboard"],
-        *[[dask, "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]] * 2,
+        [
+            dask,
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--scheduler-file",
+            str(file),
+            "--no-dashboard",
+        ],
+        *[
+            [
+                dask,
+                "worker",
+                "--scheduler-file",
+                str(file),
+                "--nthreads",
+                "1",
+                "--no-dashboard",
+                "--host",
+                "127.0.0.1",
+            ]
+        ]
+        * 2,
     ]
     processes = []
     try:

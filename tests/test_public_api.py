@@ -13,7 +13,11 @@ def test_all_is_what_is_public():
     public = {n for n, v in vars(pardiff).items() if not n.startswith("_") and not inspect.ismodule(v)}
 
     assert sorted(pardiff.__all__) == pardiff.__all__
-    assert set(pardiff.__all__) - {"__version__"} == public - {"annotations", "version", "PackageNotFoundError"}
+    assert set(pardiff.__all__) - {"__version__"} == public - {
+        "annotations",
+        "version",
+        "PackageNotFoundError",
+    }
 
 
 @pytest.mark.parametrize("name", [n for n in pardiff.__all__ if n != "__version__"])
@@ -38,7 +42,9 @@ def test_result_surface():
 
     assert result.passed
     assert list(result.counts) == ["missing", "pass", "fail", "inconclusive", "kink", "nonfinite", "error"]
-    assert {"name", "shape", "counts", "max_error", "certified_rtol", "finding"} <= set(ArrayResult.__dataclass_fields__)
+    assert {"name", "shape", "counts", "max_error", "certified_rtol", "finding"} <= set(
+        ArrayResult.__dataclass_fields__
+    )
     assert {
         "array", "index", "label", "numerical", "analytical", "residual", "uncertainty", "verdict",
     } <= set(Entry.__dataclass_fields__)  # fmt: skip

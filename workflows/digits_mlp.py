@@ -1,5 +1,7 @@
 """A perceptron with two hidden tanh layers on handwritten digits, with backprop written by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 
 import pardiff
@@ -19,12 +21,8 @@ def load_digits():
 def parameters():
     """Weights of the usual scale, one over the root of the number of inputs."""
     rng = np.random.default_rng(2)
-    layers = list(zip(SIZES[:-1], SIZES[1:], strict=True))
-    return {
-        "hidden1": _layer(rng, *layers[0]),
-        "hidden2": _layer(rng, *layers[1]),
-        "output": _layer(rng, *layers[2]),
-    }
+    names = ("hidden1", "hidden2", "output")
+    return {name: _layer(rng, *sizes) for name, sizes in zip(names, pairwise(SIZES), strict=True)}
 
 
 def _layer(rng, inputs, outputs):

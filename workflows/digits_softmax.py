@@ -18,7 +18,10 @@ def load_digits():
 def parameters(X, T):
     """Small random weights."""
     rng = np.random.default_rng(1)
-    return {"W": rng.normal(scale=0.1, size=(X.shape[1], T.shape[1])), "b": rng.normal(scale=0.1, size=T.shape[1])}
+    return {
+        "W": rng.normal(scale=0.1, size=(X.shape[1], T.shape[1])),
+        "b": rng.normal(scale=0.1, size=T.shape[1]),
+    }
 
 
 def log_softmax(z):

@@ -21,7 +21,7 @@ class _Failure(click.ClickException):
 
     def __init__(self, error: PardiffError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_status
+        self.exit_code = error.exit_status  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         from pardiff.reporting.terminal import printable
@@ -44,7 +44,7 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("pardiff", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="pardiff", message="%(package)s %(version)s")
 def cli() -> None:
     """Audit hand-derived gradients against parallel numerical differentiation.
@@ -156,7 +156,9 @@ def _announce(outcome: Any) -> None:
     if outcome.result:
         _print_report(str(outcome.result))
     else:
-        click.echo(f"{click.style('BROKEN', fg='red', bold=True)}  {printable(outcome.name)}: {printable(outcome.error)}")
+        click.echo(
+            f"{click.style('BROKEN', fg='red', bold=True)}  {printable(outcome.name)}: {printable(outcome.error)}"
+        )
     click.echo()
 
 
@@ -201,7 +203,10 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
                 raise TargetError(target.error)
             settings = Settings(**options).over(target.settings)
             found = make(
-                target.load()[0], workers=max(1, workers or os.cpu_count() or 1), name=target.name, options=settings
+                target.load()[0],
+                workers=max(1, workers or os.cpu_count() or 1),
+                name=target.name,
+                options=settings,
             )
         except PardiffError as error:
             broken.append(error)
@@ -219,12 +224,20 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
             ]
         )
     if rows:
-        columns = ("problem", "parameters", "passes", "a pass", "blocks", "store", f"on {workers or os.cpu_count()}")
+        columns = (
+            "problem",
+            "parameters",
+            "passes",
+            "a pass",
+            "blocks",
+            "store",
+            f"on {workers or os.cpu_count()}",
+        )
         click.echo("\n".join(table(columns, rows)))
         click.echo("\nPasses of the first wave; parameters that it leaves open cost 4 to 30 more each.")
-    for error in broken:
-        click.echo(f"pardiff: {error}", err=True)
-    sys.exit(max((error.exit_status for error in broken), default=0))
+    for failure in broken:
+        click.echo(f"pardiff: {failure}", err=True)
+    sys.exit(max((failure.exit_status for failure in broken), default=0))
 
 
 @cli.command()

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pardiff.execution.events import Progress, Watcher
 
@@ -33,7 +34,7 @@ def watching() -> Iterator[Watcher]:
         TextColumn("{task.fields[left]}"),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[tuple[str, int], object] = {}
+        tasks: dict[tuple[str, int], Any] = {}
 
         def watch(progress: Progress) -> None:
             key = (progress.name, progress.wave)

@@ -10,8 +10,8 @@ import numpy as np
 from pardiff.evaluation.evaluator import Evaluator
 from pardiff.numerics.adaptive import search
 from pardiff.numerics.differences import curvature, difference, truncation
-from pardiff.numerics.steps import displacements, fit, largest_step, steps
 from pardiff.numerics.stencils import SCHEMES, Stencil, candidates
+from pardiff.numerics.steps import displacements, fit, largest_step, steps
 from pardiff.problem.parameters import FloatArray, IntArray
 
 MISSING, DONE, NONFINITE, ERROR, NO_ROOM = range(5)
@@ -76,7 +76,9 @@ class Rule:
     """Bar relative to the derivative at which the second wave's search ends."""
 
     @classmethod
-    def of(cls, method: str, order: int, eps: float, rel_step: float | None, abs_step: float | None, rtol: float) -> Rule:
+    def of(
+        cls, method: str, order: int, eps: float, rel_step: float | None, abs_step: float | None, rtol: float
+    ) -> Rule:
         """The rule that settings stand for.
 
         The search aims at a tenth of the tolerance: enough for a verdict, and no pass more.
@@ -94,8 +96,9 @@ class Box:
     @classmethod
     def of(cls, bounds: tuple[FloatArray, FloatArray] | None, index: IntArray, itemsize: IntArray) -> Box:
         """The given bounds, and the largest numbers that the parameters' dtypes hold."""
-        limits = {2: np.finfo(np.float16).max, 4: np.finfo(np.float32).max, 8: np.finfo(np.float64).max}
-        most = np.array([float(limits[int(size)]) for size in (2, 4, 8)])[np.log2(itemsize).astype(int) - 1]
+        most = np.full(len(index), float(np.finfo(np.float64).max))
+        for dtype in (np.float16, np.float32):
+            most[itemsize == np.dtype(dtype).itemsize] = float(np.finfo(dtype).max)
         if bounds is None:
             return cls(-most, most)
         return cls(np.maximum(bounds[0][index], -most), np.minimum(bounds[1][index], most))
@@ -105,7 +108,11 @@ def first_wave(evaluator: Evaluator, rule: Rule, index: IntArray, box: Box, f0: 
     """One fixed stencil per coordinate: 2 passes each with the central rule of order 2."""
     x, itemsize = evaluator.point(index)
     choice, step = fit(
-        x, steps(x, rule.stencils[0], rule.eps, rule.rel_step, rule.abs_step), rule.stencils, box.lower, box.upper
+        x,
+        steps(x, rule.stencils[0], rule.eps, rule.rel_step, rule.abs_step),
+        rule.stencils,
+        box.lower,
+        box.upper,
     )
     found = Estimates.empty(len(index))
     for number, stencil in enumerate(rule.stencils):
@@ -127,7 +134,13 @@ def _values(evaluator: Evaluator, stencil: Stencil, index: IntArray, taken: Floa
 
 
 def _first(
-    stencil: Stencil, rule: Rule, x: FloatArray, step: FloatArray, taken: FloatArray, values: FloatArray, f0: float
+    stencil: Stencil,
+    rule: Rule,
+    x: FloatArray,
+    step: FloatArray,
+    taken: FloatArray,
+    values: FloatArray,
+    f0: float,
 ) -> Estimates:
     with np.errstate(all="ignore"):  # non-finite values of fun are results here, marked as such below
         derivative, rounding = difference(stencil, taken, values, rule.eps)
@@ -153,7 +166,8 @@ def second_wave(evaluator: Evaluator, rule: Rule, index: IntArray, box: Box, f0:
     for row in range(len(index)):
         at = slice(row, row + 1)
         found.put(
-            at, _searched(evaluator, rule, index[at], x[at], itemsize[at], Box(box.lower[at], box.upper[at]), f0)
+            at,
+            _searched(evaluator, rule, index[at], x[at], itemsize[at], Box(box.lower[at], box.upper[at]), f0),
         )
     return _with_failures(evaluator, index, found)
 

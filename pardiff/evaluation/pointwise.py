@@ -35,7 +35,7 @@ class Pointwise:
         self.failures: dict[int, str] = {}
         self._arrays = arrays
         self._flat = [array.reshape(-1) for array in arrays]
-        self._checksums = [zlib.crc32(array) for array in self._flat]
+        self._checksums = [zlib.crc32(array.data) for array in self._flat]
 
     def at_start(self) -> float:
         """fun at x0; whatever it raises goes to the caller."""
@@ -79,7 +79,7 @@ class Pointwise:
         for leaf, array, flat, held, checksum in zip(
             self.layout.leaves, self._arrays, self._flat, current, self._checksums, strict=True
         ):
-            if held is not array or array.shape != leaf.shape or zlib.crc32(flat) != checksum:
+            if held is not array or array.shape != leaf.shape or zlib.crc32(flat.data) != checksum:
                 raise InputError(
                     f"fun or grad changed its argument (array {leaf.name!r}); x is perturbed in place and "
                     f"must be left as it is: work on a copy, x = x.copy()"

@@ -56,15 +56,13 @@ class DaskExecutor:
         Stays open.
     """
 
-    shares_memory = False
-
     def __init__(self, client: Client) -> None:
         self.client = client
 
     @property
     def workers(self) -> int:
         """Threads of all workers at present."""
-        return max(1, sum(self.client.nthreads().values()))
+        return max(1, sum(int(threads) for threads in self.client.nthreads().values()))
 
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts as the blocks finish; a few blocks per thread are under way at any time."""
@@ -97,9 +95,7 @@ class DaskExecutor:
 
 def _receipt(future: Any, block: int) -> Receipt:
     if future.status == "cancelled":
-        raise ClusterError(
-            "the scheduler was lost or gave up the job; run again to go on: finished blocks are kept"
-        )
+        raise ClusterError("the scheduler was lost or gave up the job; run again to go on: finished blocks are kept")
     try:
         receipt: Receipt = future.result()
     except KilledWorker as error:

@@ -19,10 +19,9 @@ Task = Callable[[int], Receipt]
 class Executor(Protocol):
     """Where blocks are done."""
 
-    workers: int
-    """Blocks that are done at the same time."""
-    shares_memory: bool
-    """Whether tasks run in this process."""
+    @property
+    def workers(self) -> int:
+        """Blocks that are done at the same time."""
 
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts in the order in which the blocks are finished."""
@@ -32,7 +31,6 @@ class SerialExecutor:
     """One block after another, in this process."""
 
     workers = 1
-    shares_memory = True
 
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Do the blocks as they are asked for."""
@@ -42,8 +40,6 @@ class SerialExecutor:
 
 class ThreadExecutor:
     """Threads of this process; pays off where fun releases the interpreter lock."""
-
-    shares_memory = True
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or os.cpu_count() or 1
@@ -65,8 +61,6 @@ class ThreadExecutor:
 
 class MapExecutor:
     """A map-like of the user's, ``workers(fun, iterable)``, such as the ``map`` of a process pool."""
-
-    shares_memory = False
 
     def __init__(self, workers_map: Callable[[Task, Iterable[int]], Iterable[Receipt]]) -> None:
         self._map = workers_map
@@ -113,8 +107,7 @@ def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executo
     elif isinstance(executor, str):
         if "://" not in executor:
             raise InputError(
-                f"executor: got {executor!r}; expected 'threads', 'processes' or an address such as "
-                f"'tcp://host:8786'"
+                f"executor: got {executor!r}; expected 'threads', 'processes' or an address such as 'tcp://host:8786'"
             )
         from pardiff.execution.cluster import connect
 
@@ -124,8 +117,6 @@ def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executo
         from pardiff.execution.dask_executor import DaskExecutor
 
         yield DaskExecutor(executor)
-    elif hasattr(executor, "map") and hasattr(executor, "shares_memory"):
-        yield executor
     elif callable(executor):
         yield MapExecutor(executor)
     else:

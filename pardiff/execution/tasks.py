@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -43,9 +42,7 @@ class Session:
     """fun at x0, called here."""
 
 
-def open_session(
-    problem: Problem, layout: Layout, arrays: list[NDArray[Any]], rule: Rule
-) -> Session:
+def open_session(problem: Problem, layout: Layout, arrays: list[NDArray[Any]], rule: Rule) -> Session:
     """Prepare a problem for evaluation; the arrays are x0 and become the evaluator's own."""
     evaluator = Pointwise(problem.fun, problem.args, layout, arrays)
     try:
@@ -109,6 +106,10 @@ class MemoryTask:
     wave: Wave
     _local: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
+    def adopt(self, session: Session) -> None:
+        """Use a session that is ready in this thread."""
+        self._local.session = session
+
     def __call__(self, block: int) -> Receipt:
         """Do a block."""
         if not hasattr(self._local, "session"):
@@ -138,6 +139,10 @@ class StoredTask:
     attempt: int
     _local: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
+    def adopt(self, audit: Any, session: Session) -> None:
+        """Use an audit and a session that are ready in this thread."""
+        self._local.audit, self._local.session = audit, session
+
     def __call__(self, block: int) -> Receipt:
         """Do a block and commit it, unless its record is there already."""
         if not hasattr(self._local, "session"):
@@ -166,8 +171,3 @@ class StoredTask:
 
     __getstate__ = MemoryTask.__getstate__
     __setstate__ = MemoryTask.__setstate__
-
-
-def stored_task(folder: Path, digest: str, code: Code, wave: int, attempt: int) -> StoredTask:
-    """A task for a wave of a stored audit."""
-    return StoredTask(str(folder.resolve()), digest, code, wave, attempt)

@@ -31,7 +31,7 @@ class Stencil:
     @cached_property
     def weights(self) -> FloatArray:
         """Weights for a step of 1, shape (points,)."""
-        return differentiation_weights(np.array([self.offsets], dtype=float))[0]
+        return np.asarray(differentiation_weights(np.array([self.offsets], dtype=float))[0])
 
     @property
     def nfev(self) -> int:
@@ -52,10 +52,7 @@ def _central(order: int) -> Stencil:
 STENCILS: dict[tuple[str, int], Stencil] = {
     **{("central", order): _central(order) for order in (2, 4, 6, 8)},
     **{("forward", order): Stencil("forward", tuple(range(order + 1)), order) for order in (1, 2, 3, 4, 6, 8)},
-    **{
-        ("backward", order): Stencil("backward", tuple(range(-order, 1)), order)
-        for order in (1, 2, 3, 4, 6, 8)
-    },
+    **{("backward", order): Stencil("backward", tuple(range(-order, 1)), order) for order in (1, 2, 3, 4, 6, 8)},
 }
 """Every formula that is used, by scheme and order. One-sided orders 6 and 8 only replace central ones at a bound."""
 

@@ -20,7 +20,7 @@ def power_of_two(step: FloatArray) -> FloatArray:
     """
     mantissa, exponent = np.frexp(step)
     # mantissa is in [1/2, 1); 1/sqrt(2) is the middle of that octave
-    return np.ldexp(1.0, exponent - (mantissa < 0.7071067811865476))
+    return np.asarray(np.ldexp(1.0, exponent - (mantissa < 0.7071067811865476)))
 
 
 def steps(
@@ -53,9 +53,7 @@ def steps(
     return power_of_two(eps ** (1.0 / (stencil.order + 1)) * scale)
 
 
-def largest_step(
-    x: FloatArray, stencil: Stencil, lower: FloatArray, upper: FloatArray
-) -> FloatArray:
+def largest_step(x: FloatArray, stencil: Stencil, lower: FloatArray, upper: FloatArray) -> FloatArray:
     """The largest step with which all points of a stencil lie within the bounds, shape (k,)."""
     below, above = stencil.reach
     with np.errstate(over="ignore"):

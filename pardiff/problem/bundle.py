@@ -164,8 +164,16 @@ def load_factory(code: Code, read: Callable[[str], bytes]) -> Callable[[], Any]:
         raise WorkerError(f"cannot load {what} here: {type(error).__name__}: {error}") from error
 
 
+_unpacked: tempfile.TemporaryDirectory[str] | None = None
+"""Sources of the problem at hand: they stay while it may import more of them, and go with the process."""
+
+
 def _unpack(code: Code, data: bytes) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="pardiff-code-"))
+    global _unpacked
+    if _unpacked is not None:
+        _unpacked.cleanup()
+    _unpacked = tempfile.TemporaryDirectory(prefix="pardiff-code-", ignore_cleanup_errors=True)
+    folder = Path(_unpacked.name)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for info in archive.infolist():
             target = (folder / info.filename).resolve()

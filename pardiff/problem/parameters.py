@@ -231,9 +231,7 @@ def parse_gradient(layout: Layout, value: Structure) -> FloatArray:
     for leaf, item in zip(layout.leaves, leaves_like(layout, value, "grad"), strict=True):
         array = np.asarray(item)
         if array.dtype.kind != "f":
-            raise InputError(
-                f"grad: array {leaf.name!r} has dtype {array.dtype}; expected real floating point like x0"
-            )
+            raise InputError(f"grad: array {leaf.name!r} has dtype {array.dtype}; expected real floating point like x0")
         if array.shape != leaf.shape:
             raise InputError(
                 f"grad: array {leaf.name!r} has shape {array.shape}; expected the shape of x0, {leaf.shape}"

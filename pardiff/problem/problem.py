@@ -130,7 +130,11 @@ def problem(factory: Callable[[], Problem] | None = None, /, *, batch: bool = Tr
     ('sphere', (3,))
     """
     if factory is None:
-        return lambda function: problem(function, batch=batch) if batch else ProblemFactory(function, False)
-    if not callable(factory):
-        raise InputError(f"@problem: got {type(factory).__name__}; expected a function that returns a Problem")
-    return ProblemFactory(factory, batch)
+        return lambda function: _factory(function, batch)
+    return _factory(factory, batch)
+
+
+def _factory(function: Any, batch: bool) -> ProblemFactory:
+    if not callable(function):
+        raise InputError(f"@problem: got {type(function).__name__}; expected a function that returns a Problem")
+    return ProblemFactory(function, batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Target:
     """The workflow file, or None for an importable module."""
     module: str
     """The module's name, or empty for a file."""
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     """Options set by the job file; they go over those that the problem pins."""
     factory: str = ""
     """Name of the factory where it is not that of the problem."""

@@ -158,6 +158,7 @@ def unsettled(ledger: Ledger, rtol: float, atol: float) -> IntArray:
             open_coordinates.append(leaf.start + part.start + np.flatnonzero(unclear))
     found = np.concatenate(open_coordinates) if open_coordinates else np.empty(0, dtype=np.int64)
     for wave in ledger.waves[1:]:
+        assert wave.index is not None
         found = np.setdiff1d(found, wave.index, assume_unique=True)
     return found
 
@@ -227,7 +228,12 @@ def worst_of(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float, c
 
 
 def worst(
-    ledger: Ledger, reconciliation: Reconciliation, rtol: float, atol: float, count: int, array: str | None = None
+    ledger: Ledger,
+    reconciliation: Reconciliation,
+    rtol: float,
+    atol: float,
+    count: int,
+    array: str | None = None,
 ) -> list[Entry]:
     """The entries of the whole audit, or of one array, that matter most."""
     leaves = {leaf.name: leaf for leaf in ledger.layout.leaves}

@@ -60,9 +60,7 @@ class RootMeanSquare:
         return float(self._scale * np.sqrt(self._sum / self._count)) if self._count else 0.0
 
 
-def tolerance(
-    analytical: FloatArray, numerical: FloatArray, rms: float, rtol: float, atol: float
-) -> FloatArray:
+def tolerance(analytical: FloatArray, numerical: FloatArray, rms: float, rtol: float, atol: float) -> FloatArray:
     """``atol + rtol max(|a|, |d|) + 1e-3 rtol rms``: scale-free unless atol is set.
 
     Parameters

@@ -24,7 +24,10 @@ from pardiff.reporting.text import (
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("pardiff.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("pardiff.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["printable"] = printable
     return environment
@@ -33,16 +36,20 @@ def _environment() -> Environment:
 def render_html(summary: Summary) -> str:
     """The report of one audit."""
     # the pictures are made of numbers and of names that plots.py escapes
-    return _environment().get_template("report.html").render(
-        summary=summary,
-        effort=effort(summary),
-        findings=[(finding["kind"], finding_line(finding)) for finding in summary.findings],
-        array_columns=ARRAY_COLUMNS,
-        arrays=array_rows(summary),
-        worst_columns=WORST_COLUMNS,
-        worst=worst_rows(summary, len(summary.worst)),
-        maps=[(m.array, "×".join(map(str, m.shape)), Markup(heat_map(m))) for m in summary.maps],
-        scatter=Markup(scatter(summary.points)),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            summary=summary,
+            effort=effort(summary),
+            findings=[(finding["kind"], finding_line(finding)) for finding in summary.findings],
+            array_columns=ARRAY_COLUMNS,
+            arrays=array_rows(summary),
+            worst_columns=WORST_COLUMNS,
+            worst=worst_rows(summary, len(summary.worst)),
+            maps=[(m.array, "×".join(map(str, m.shape)), Markup(heat_map(m))) for m in summary.maps],
+            scatter=Markup(scatter(summary.points)),
+        )
     )
 
 
@@ -54,6 +61,6 @@ def render_index(rows: Sequence[dict[str, object]], headline: str, verdict: str,
     rows : sequence of dict
         ``name``, ``verdict``, ``headline``, ``parameters``, ``nfev``, ``seconds``, ``link`` of each problem.
     """
-    return _environment().get_template("index.html").render(
-        rows=rows, headline=headline, verdict=verdict, created=created
+    return (
+        _environment().get_template("index.html").render(rows=rows, headline=headline, verdict=verdict, created=created)
     )

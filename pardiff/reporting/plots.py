@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from pardiff.reporting.summary import HeatMap
+from pardiff.reporting.terminal import printable
 from pardiff.storage.schema import VERDICTS
 
 WIDTH, HEIGHT, MARGIN = 560, 340, 56
@@ -28,7 +29,8 @@ def heat_map(picture: HeatMap) -> str:
                     )
     label = f"Map of failing entries of {picture.array}, {' by '.join(map(str, picture.shape))}"
     return (
-        f'<svg role="img" aria-label="{escape(label)}" shape-rendering="crispEdges" viewBox="-1 -1 {width + 2:.1f} {height + 2:.1f}" '
+        f'<svg role="img" aria-label="{escape(printable(label))}" shape-rendering="crispEdges" '
+        f'viewBox="-1 -1 {width + 2:.1f} {height + 2:.1f}" '
         f'width="{width + 2:.0f}" height="{height + 2:.0f}">{"".join(shapes)}</svg>'
     )
 
@@ -71,9 +73,7 @@ def scatter(points: Sequence[tuple[float, float, int]]) -> str:
         x, y = place(u, r)
         shapes.append(f'<circle class="{VERDICTS[code]}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>')
     shapes.append(f'<text x="{MARGIN + across / 2}" y="{HEIGHT - 8}" text-anchor="middle">uncertainty</text>')
-    shapes.append(
-        f'<text transform="translate(13 {12 + up / 2}) rotate(-90)" text-anchor="middle">|residual|</text>'
-    )
+    shapes.append(f'<text transform="translate(13 {12 + up / 2}) rotate(-90)" text-anchor="middle">|residual|</text>')
     return (
         f'<svg role="img" aria-label="Residual against uncertainty" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}">{"".join(shapes)}</svg>'

@@ -105,7 +105,9 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         findings=tuple(asdict(finding) for finding in reconciliation.findings),
         worst=tuple(worst(ledger, reconciliation, rtol, atol, WORST)),
         maps=tuple(
-            _heat_map(ledger, leaves[a.name], a.rms, rtol, atol) for a in order[:MOST_MAPS] if a.verdict is not Verdict.PASS
+            _heat_map(ledger, leaves[a.name], a.rms, rtol, atol)
+            for a in order[:MOST_MAPS]
+            if a.verdict is not Verdict.PASS
         ),
         points=tuple(_points(ledger, reconciliation, leaves, rtol, atol)),
         settings=info["settings"],
@@ -165,7 +167,11 @@ def _heat_map(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float) 
         flat = np.arange(part.start, part.start + len(part.verdict))
         cell = (flat // columns) * height // rows * width + (flat % columns) * width // columns
         wrong = np.isin(part.verdict, (FAIL, NONFINITE))
-        for grid, rows_in in ((total, slice(None)), (failing, wrong), (unclear, part.verdict == INCONCLUSIVE)):
+        for grid, rows_in in (
+            (total, slice(None)),
+            (failing, wrong),
+            (unclear, part.verdict == INCONCLUSIVE),
+        ):
             grid += np.bincount(cell[rows_in], minlength=grid.size).reshape(shape)
     total = np.maximum(total, 1)
     return HeatMap(leaf.name, leaf.shape, (failing / total).tolist(), (unclear / total).tolist())

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.text import ARRAY_COLUMNS, WORST_COLUMNS, array_rows, effort, finding_line, table, worst_rows
+from pardiff.reporting.text import (
+    ARRAY_COLUMNS,
+    WORST_COLUMNS,
+    array_rows,
+    effort,
+    finding_line,
+    table,
+    worst_rows,
+)
 
 MOST_ARRAYS = 40
 """Rows shown; arrays that did not pass are kept first."""
@@ -17,8 +25,12 @@ def render_terminal(summary: Summary, worst: int = 8) -> str:
     worst : int
         Entries to list; none are listed where all pass.
     """
-    lines = [f"{summary.verdict}  {printable(summary.name)}: {summary.headline}", ""]
-    rows = sorted(array_rows(summary), key=lambda row: row[2] == "PASS") if summary.verdict != "PASS" else array_rows(summary)
+    lines = [f"{summary.verdict}  {printable(summary.name)}: {printable(summary.headline)}", ""]
+    rows = (
+        sorted(array_rows(summary), key=lambda row: row[2] == "PASS")
+        if summary.verdict != "PASS"
+        else array_rows(summary)
+    )
     lines += table(ARRAY_COLUMNS, [[printable(cell) for cell in row] for row in rows[:MOST_ARRAYS]], left=3)
     if len(rows) > MOST_ARRAYS:
         lines.append(f"… and {len(rows) - MOST_ARRAYS} more arrays")

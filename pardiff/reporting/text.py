@@ -8,7 +8,17 @@ from typing import Any
 
 from pardiff.reporting.summary import Summary
 
-ARRAY_COLUMNS = ("array", "shape", "verdict", "pass", "fail", "inconclusive", "other", "max error", "certified rtol")
+ARRAY_COLUMNS = (
+    "array",
+    "shape",
+    "verdict",
+    "pass",
+    "fail",
+    "inconclusive",
+    "other",
+    "max error",
+    "certified rtol",
+)
 WORST_COLUMNS = ("entry", "verdict", "analytical", "numerical", "± uncertainty", "tolerance", "step")
 
 

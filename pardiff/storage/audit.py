@@ -67,7 +67,12 @@ class Audit:
         with _sentence(folder, "read"):
             try:
                 group = zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
-            except (FileNotFoundError, zarr.errors.GroupNotFoundError, json.JSONDecodeError, ValueError) as error:
+            except (
+                FileNotFoundError,
+                zarr.errors.GroupNotFoundError,
+                json.JSONDecodeError,
+                ValueError,
+            ) as error:
                 raise NotAnAuditError(f"{store} is not an audit of pardiff ({error})") from None
             schema = group.attrs.get("pardiff_schema")
             if schema is None:
@@ -129,9 +134,7 @@ class Audit:
         if wave not in self._records:
             with _sentence(self.folder, "read"):
                 texts = self._array(f"blocks/wave{wave}/record")[:]
-            self._records[wave] = {
-                block: BlockRecord.from_json(str(text)) for block, text in enumerate(texts) if text
-            }
+            self._records[wave] = {block: BlockRecord.from_json(str(text)) for block, text in enumerate(texts) if text}
         return self._records[wave]
 
     def record(self, wave: int, block: int) -> BlockRecord | None:
@@ -254,7 +257,7 @@ class Audit:
         }
         with _sentence(self.folder, "write"):
             for name, values in columns.items():
-                attributes = {"flag_values": [0, 1], "flag_meanings": "missing done"} if name == "state" else {}
+                attributes: Any = {"flag_values": [0, 1], "flag_meanings": "missing done"} if name == "state" else {}
                 blocks.create_array(
                     name, data=values, overwrite=True, dimension_names=("block",), attributes=attributes
                 )

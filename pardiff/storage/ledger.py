@@ -51,6 +51,9 @@ class Ledger(Protocol):
     def write(self, quantity: str, leaf: Leaf, start: int, stop: int, values: NDArray[Any]) -> None:
         """Write such a stretch."""
 
+    def array(self, quantity: str, leaf: Leaf) -> NDArray[Any]:
+        """A whole array by name, in its own shape (for ``x0``, in its own dtype)."""
+
     def update(self, **info: Any) -> None:
         """Change entries of ``info``."""
 
@@ -63,7 +66,7 @@ def leaf_tiles(leaf: Leaf) -> Iterator[tuple[int, int]]:
 
 def checksum(matrix: FloatArray) -> int:
     """CRC-32 of the results of a block."""
-    return zlib.crc32(np.ascontiguousarray(matrix, dtype="<f8"))
+    return zlib.crc32(np.ascontiguousarray(matrix, dtype="<f8").data)
 
 
 def lay_out(ledger: Ledger) -> None:
@@ -87,5 +90,5 @@ def overlay(found: Estimates, start: int, wave: Wave, results: Estimates) -> Non
     better = np.isfinite(results.uncertainty) | ~np.isfinite(found.uncertainty[rows])
     known = results.state > 0
     take = better & known
-    found.put(rows[take], results.part(take))
+    found.put(rows[take], results.part(np.flatnonzero(take)))
     found.nfev[rows] = spent

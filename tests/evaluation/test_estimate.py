@@ -19,7 +19,10 @@ def test_bounds_choose_the_side():
     """At a lower bound fun is taken above it, at an upper bound below it, and between them on both sides."""
     seen = []
     found = estimates(
-        first_wave, lambda x: seen.append(x.copy()) or float(np.sum(np.exp(x))), np.array([0.0, 0.5, 1.0]), (0.0, 1.0)
+        first_wave,
+        lambda x: seen.append(x.copy()) or float(np.sum(np.exp(x))),
+        np.array([0.0, 0.5, 1.0]),
+        (0.0, 1.0),
     )
 
     assert [SCHEMES[int(s)] for s in found.scheme] == ["forward", "central", "backward"]

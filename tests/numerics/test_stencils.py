@@ -30,7 +30,9 @@ def test_exact_on_polynomials(key):
     t = np.array(stencil.offsets, dtype=float)
     moments = [stencil.weights @ t**k for k in range(stencil.order + 2)]
 
-    np.testing.assert_allclose(moments[:-1], np.eye(1, stencil.order + 1, 1)[0], atol=1e-9 * max(1, abs(t).max()) ** stencil.order)
+    np.testing.assert_allclose(
+        moments[:-1], np.eye(1, stencil.order + 1, 1)[0], atol=1e-9 * max(1, abs(t).max()) ** stencil.order
+    )
     assert abs(moments[-1]) > 0.1
 
 

@@ -62,7 +62,12 @@ def test_displacements_are_those_really_taken(itemsize, x, step):
 def test_lost_steps_are_refused():
     """A step that rounding swallows gives no displacement at all."""
     taken = displacements(
-        np.array([1.0]), np.array([1e-20]), STENCILS["central", 2], np.array([8]), np.array([-9.0]), np.array([9.0])
+        np.array([1.0]),
+        np.array([1e-20]),
+        STENCILS["central", 2],
+        np.array([8]),
+        np.array([-9.0]),
+        np.array([9.0]),
     )
 
     assert np.isnan(taken).all()

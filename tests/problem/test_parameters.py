@@ -79,7 +79,10 @@ def test_bad_x0(x0, said):
     ("grad", "said"),
     [
         ({"W": np.zeros((2, 2))}, "grad has no array 'b'"),
-        ({"W": np.zeros((2, 2)), "bias": np.zeros(2)}, "grad has no array 'b' (it has 'bias', which x0 has not)"),
+        (
+            {"W": np.zeros((2, 2)), "bias": np.zeros(2)},
+            "grad has no array 'b' (it has 'bias', which x0 has not)",
+        ),
         ({"W": np.zeros((2, 2)), "b": np.zeros(2), "W2": 0.0}, "'W2' that x0 has not; did you mean 'W'?"),
         ({"W": np.zeros((2, 3)), "b": np.zeros(2)}, "'W' has shape (2, 3); expected the shape of x0, (2, 2)"),
         ({"W": np.zeros((2, 2), complex), "b": np.zeros(2)}, "dtype complex128"),

@@ -60,7 +60,9 @@ def test_missing_targets(folder, monkeypatch, text, said):
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(("body", "said"), [("1/0", "ZeroDivisionError"), ("def (", "SyntaxError"), ("exit(3)", "SystemExit")])
+@pytest.mark.parametrize(
+    ("body", "said"), [("1/0", "ZeroDivisionError"), ("def (", "SyntaxError"), ("exit(3)", "SystemExit")]
+)
 def test_broken_files_do_not_hide_the_rest(folder, body, said):
     """In a folder, a file that cannot be imported is reported beside the others."""
     (folder / "bad.py").write_text(f"import pardiff\n@pardiff.problem\ndef f(): ...\n{body}\n")

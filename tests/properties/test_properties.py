@@ -32,10 +32,16 @@ def test_exact_on_polynomials(key, points, data):
 
 smooth = st.sampled_from(
     [
-        (lambda x: np.sum(np.sin(3 * x) * np.exp(x)), lambda x: np.exp(x) * (3 * np.cos(3 * x) + np.sin(3 * x))),
+        (
+            lambda x: np.sum(np.sin(3 * x) * np.exp(x)),
+            lambda x: np.exp(x) * (3 * np.cos(3 * x) + np.sin(3 * x)),
+        ),
         (lambda x: np.sum(np.log1p(x**2)), lambda x: 2 * x / (1 + x**2)),
         (lambda x: np.prod(1 + x**2), lambda x: 2 * x / (1 + x**2) * np.prod(1 + x**2)),
-        (lambda x: np.sum(np.tanh(x / 1e-5)), lambda x: 4e5 / (np.exp(abs(x) / 1e-5) + np.exp(-abs(x) / 1e-5)) ** 2),
+        (
+            lambda x: np.sum(np.tanh(x / 1e-5)),
+            lambda x: 4e5 / (np.exp(abs(x) / 1e-5) + np.exp(-abs(x) / 1e-5)) ** 2,
+        ),
         (lambda x: np.sum(np.sin(1e3 * x)), lambda x: 1e3 * np.cos(1e3 * x)),
         (lambda x: np.sum(x**3) / 3, lambda x: x**2),
         (lambda x: np.sqrt(1 + x @ x), lambda x: x / np.sqrt(1 + x @ x)),
@@ -50,9 +56,7 @@ def test_a_right_gradient_never_fails(pair, x0, order, scale, offset):
     """A right gradient may be inconclusive, but is never failed, at any scale and offset of fun."""
     fun, grad = pair
     with np.errstate(over="ignore"):
-        result = pardiff.gradcheck(
-            lambda x: float(scale * fun(x) + offset), lambda x: scale * grad(x), x0, order=order
-        )
+        result = pardiff.gradcheck(lambda x: float(scale * fun(x) + offset), lambda x: scale * grad(x), x0, order=order)
 
     assert result.counts["fail"] == 0
 

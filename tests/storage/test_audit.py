@@ -20,7 +20,18 @@ def tree_of(folder):
 def bits(folder):
     """Every array by name of an audit, and the results of its blocks."""
     group = zarr.open_group(folder / "audit.zarr", mode="r")
-    names = ("numerical", "uncertainty", "analytical", "residual", "verdict", "step", "nfev", "state", "scheme", "x0")
+    names = (
+        "numerical",
+        "uncertainty",
+        "analytical",
+        "residual",
+        "verdict",
+        "step",
+        "nfev",
+        "state",
+        "scheme",
+        "x0",
+    )
     return {
         path: array[...].tobytes()
         for path, array in group.members(max_depth=None)
@@ -33,7 +44,17 @@ def test_xarray_reads_it_unaided(tmp_path):
     result = pardiff.gradcheck(plant(two_layers(), 5, -1.0), store=tmp_path / "a")
     tree = tree_of(tmp_path / "a")
 
-    assert {"x0", "numerical", "uncertainty", "analytical", "residual", "verdict", "step", "nfev", "blocks"} <= set(tree.children)
+    assert {
+        "x0",
+        "numerical",
+        "uncertainty",
+        "analytical",
+        "residual",
+        "verdict",
+        "step",
+        "nfev",
+        "blocks",
+    } <= set(tree.children)
     verdict = tree["verdict/first/W"]
     assert verdict.dims == ("first.W.axis0", "first.W.axis1")
     meanings = dict(zip(verdict.attrs["flag_values"], verdict.attrs["flag_meanings"].split(), strict=True))
@@ -91,7 +112,9 @@ def test_going_on_redoes_only_what_is_missing(tmp_path):
     chunk.write_bytes(chunk.read_bytes()[:100])  # truncated
 
     seen = []
-    pardiff.gradcheck(problem, store=tmp_path / "a", block_size=4, progress=lambda p: seen.append((p.wave, p.done, p.nfev)))
+    pardiff.gradcheck(
+        problem, store=tmp_path / "a", block_size=4, progress=lambda p: seen.append((p.wave, p.done, p.nfev))
+    )
 
     assert seen[0] == (1, 10, 0)
     assert (1, 18, 16) in seen
@@ -148,7 +171,9 @@ def test_a_mended_gradient_needs_no_new_pass(tmp_path):
     fun, x0 = (lambda x: float(x @ x)), np.array([1.0, 2.0])
     assert pardiff.gradcheck(fun, np.array([2.0, 5.0]), x0, store=tmp_path / "a").counts["fail"] == 1
     seen = []
-    again = pardiff.gradcheck(fun, np.array([2.0, 4.0]), x0, store=tmp_path / "a", progress=lambda p: seen.append(p.nfev))
+    again = pardiff.gradcheck(
+        fun, np.array([2.0, 4.0]), x0, store=tmp_path / "a", progress=lambda p: seen.append(p.nfev)
+    )
 
     assert again.passed
     assert set(seen) == {0}
@@ -183,7 +208,11 @@ def test_opening_executes_nothing(tmp_path, monkeypatch):
     assert pardiff.open_result(tmp_path / "a").passed
     assert pardiff.reconcile(tmp_path / "a", rtol=1e-3).passed
     assert pardiff.report(tmp_path / "a")
-    assert not [p for p in (tmp_path / "a" / "audit.zarr").rglob("*") if b"cloudpickle" in (p.read_bytes() if p.is_file() else b"")]
+    assert not [
+        p
+        for p in (tmp_path / "a" / "audit.zarr").rglob("*")
+        if b"cloudpickle" in (p.read_bytes() if p.is_file() else b"")
+    ]
 
 
 def test_nothing_is_left_of_a_failed_start(tmp_path):
@@ -203,7 +232,9 @@ def test_other_tolerances_without_a_pass(tmp_path):
 
     assert loose.passed
     assert {k for k in before if before[k] != after[k]} == {"verdict/first/W"}
-    assert json.loads((tmp_path / "a" / "audit.zarr" / "zarr.json").read_text())["attributes"]["settings"]["rtol"] == 1e-3
+    assert (
+        json.loads((tmp_path / "a" / "audit.zarr" / "zarr.json").read_text())["attributes"]["settings"]["rtol"] == 1e-3
+    )
 
 
 def test_urls_of_other_stores_are_refused_with_a_sentence(tmp_path):

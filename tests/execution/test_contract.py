@@ -1,0 +1,183 @@
+"""Every executor gives the same bits, and travels light."""
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import cloudpickle
+import numpy as np
+import pytest
+
+import pardiff
+from pardiff.execution.tasks import StoredTask
+from pardiff.problem.bundle import Code
+from pardiff.testing import TOYS, plant, two_layers
+
+
+def arrays_of(result):
+    ledger = result._ledger
+    return {
+        (quantity, leaf.name): ledger.array(quantity, leaf).tobytes()
+        for quantity in ("numerical", "uncertainty", "residual", "verdict", "step", "nfev", "state", "scheme")
+        for leaf in ledger.layout.leaves
+    }
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        yield pool.map
+
+
+@pytest.fixture
+def executor(request, pool):
+    if request.param == "client":
+        yield request.getfixturevalue("embedded").client
+    elif request.param == "thread map":
+        with ThreadPoolExecutor(2) as threads:
+            yield threads.map
+    else:
+        yield {"None": None, "threads": "threads", "map": map, "pool": pool}[request.param]
+
+
+EXECUTORS = ["None", "threads", "client", "map", "pool", "thread map"]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("executor", EXECUTORS, indirect=True)
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("name", sorted(TOYS))
+def test_same_bits(executor, stored, name, tmp_path):
+    """Serial, threads, processes, a map and a pool give the same bits, in memory and in a store."""
+    problem = plant(TOYS[name](), (0, 4), 1.5)
+    plain = pardiff.gradcheck(problem, block_size=3)
+    other = pardiff.gradcheck(problem, block_size=4, executor=executor, store=tmp_path / "a" if stored else None)
+
+    assert arrays_of(plain) == arrays_of(other)
+    assert other.counts["fail"] == 2
+
+
+def matrix_loss(x):
+    return float(np.sum(np.tanh(x["A"] @ x["A"].T) ** 2))
+
+
+@pytest.mark.cluster
+def test_same_bits_with_blas(embedded):
+    """Matrix products give the same bits here, where BLAS could use two threads, and on one-thread workers."""
+    x0 = {"A": np.random.default_rng(0).normal(size=(150, 150)) / 12}
+    plain = pardiff.gradient(matrix_loss, {"A": x0["A"][:40]})
+    other = pardiff.gradient(matrix_loss, {"A": x0["A"][:40]}, executor=embedded.client)
+
+    assert plain.value["A"].tobytes() == other.value["A"].tobytes()
+
+
+@pytest.mark.cluster
+def test_closures_and_lambdas_travel(embedded):
+    """What is defined on the spot, with data in its closure, can be sent to workers."""
+    scale = np.arange(1.0, 5.0)
+    result = pardiff.gradcheck(
+        lambda x: float(np.sum(scale * x**2)), lambda x: 2 * scale * x, np.ones(4), executor=embedded.client
+    )
+
+    assert result.passed
+
+
+def test_a_task_ships_a_few_hundred_bytes():
+    """The task of a stored audit has no array in it: its size does not depend on the problem's."""
+    code = Code("file", "digits_mlp.py", "digits_mlp", "0" * 64)
+    task = StoredTask("/some/folder/with/a/longer/name/audits/digits_mlp", "1" * 64, code, 1, 1)
+
+    assert len(cloudpickle.dumps(task)) < 600
+
+
+@pytest.mark.cluster
+def test_graphs_hold_no_arrays(embedded, tmp_path, monkeypatch):
+    """What the scheduler gets per task stays under 2 kB, for a problem of 1.6 MB, in memory or in a store."""
+    sent = []
+    submit = embedded.client.submit
+
+    def spy(function, payload, digest, block, **options):
+        sent.append(
+            len(cloudpickle.dumps((function, payload if isinstance(payload, bytes) else "future", digest, block)))
+        )
+        return submit(function, payload, digest, block, **options)
+
+    monkeypatch.setattr(embedded.client, "submit", spy)
+    big = np.ones(100_000)
+    for store in (None, tmp_path / "a"):
+        pardiff.gradcheck(
+            lambda w, c: float(w @ w + c[0]), lambda w, c: 2 * w, np.ones(4), args=(big,), store=store,
+            executor=embedded.client,
+        )  # fmt: skip
+
+    assert sent
+    assert max(sent) < 2000
+
+
+def test_bad_executors():
+    """What is no executor gets one sentence."""
+    for executor, said in ((3, "got int"), ("proceses", "expected 'threads', 'processes'")):
+        with pytest.raises(pardiff.InputError, match=said):
+            pardiff.gradcheck(two_layers(), executor=executor)
+
+
+def test_an_unreachable_scheduler(monkeypatch):
+    """No scheduler at an address is one sentence, and exit status 4."""
+    from pardiff.execution import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with pytest.raises(pardiff.ClusterError, match=r"no scheduler answers at tcp://127.0.0.1:1 within 1 s") as caught:
+        pardiff.gradcheck(two_layers(), executor="tcp://127.0.0.1:1")
+    assert caught.value.exit_status == 4
+
+
+@pytest.mark.cluster
+def test_values_that_differ_between_processes(embedded):
+    """A fun whose value depends on the process is reported, with the worker that gave another value."""
+
+    def fun(x):
+        import os
+
+        return float(x @ x) * (1 + 1e-9 * (os.getpid() != home))
+
+    import os
+
+    home = os.getpid()
+    result = pardiff.gradcheck(fun, lambda x: 2 * x, np.ones(3), executor=embedded.client)
+
+    assert "heterogeneous" in {finding.kind for finding in result.findings}
+
+
+def test_values_that_differ_from_call_to_call():
+    """A fun that is not deterministic is reported, and does not fail a right gradient."""
+    noise = np.random.default_rng(0)
+    result = pardiff.gradcheck(lambda x: float(x @ x) * (1 + 1e-6 * noise.normal()), lambda x: 2 * x, np.ones(3))
+
+    assert "nondeterministic" in {finding.kind for finding in result.findings}
+    assert result.counts["fail"] == 0
+
+
+def test_passes_are_counted():
+    """nfev is the number of calls of fun, to the last one."""
+    calls = []
+
+    def fun(x):
+        calls.append(1)
+        return float(np.sum(np.sin(x)))
+
+    for grad in (np.cos, lambda x: -np.cos(x)):
+        calls.clear()
+        result = pardiff.gradcheck(fun, grad, np.linspace(0, 2, 7))
+
+        assert result.nfev == len(calls)
+
+
+@pytest.mark.parametrize("executor", [None, "threads"])
+def test_progress_is_reported(executor):
+    """A watcher sees the start, every block and the end of each wave."""
+    seen = []
+    pardiff.gradcheck(plant(two_layers(), 3), block_size=5, executor=executor, progress=seen.append)
+    first = [p for p in seen if p.wave == 1]
+
+    assert [p.done for p in first] == [0, 5, 10, 15, 18] or executor == "threads"
+    assert (first[0].done, first[-1].done, first[-1].remaining) == (0, 18, 0.0)
+    assert {p.wave for p in seen} == {1, 2}
