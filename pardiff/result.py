@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,21 +50,13 @@ class GradcheckResult:
         self.arrays: tuple[ArrayResult, ...] = reconciliation.arrays
         self.findings: tuple[Finding, ...] = reconciliation.findings
         self.exit_status = reconciliation.exit_status
+        self.nfev = reconciliation.nfev
+        self.seconds: float = ledger.info["timings"].get("seconds", math.nan)
 
     @property
     def passed(self) -> bool:
         """Whether the verdict is PASS."""
         return self.verdict is Verdict.PASS
-
-    @property
-    def nfev(self) -> int:
-        """Forward passes spent, those at x0 included."""
-        return self.summary.nfev
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of the run that finished the audit."""
-        return self.summary.seconds
 
     @cached_property
     def summary(self) -> Summary:

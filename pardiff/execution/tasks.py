@@ -91,7 +91,7 @@ def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[Bl
 def worker_name() -> str:
     """Host and process, and the thread where it is not the main one."""
     thread = threading.current_thread()
-    suffix = "" if thread is threading.main_thread() or thread.name.startswith("Dask") else f"/{thread.name}"
+    suffix = "" if thread is threading.main_thread() or "Dask" in thread.name else f"/{thread.name}"
     return f"{socket.gethostname()}:{os.getpid()}{suffix}"
 
 

@@ -77,7 +77,7 @@ class Reconciliation:
     arrays: tuple[ArrayResult, ...]
     findings: tuple[Finding, ...]
     nfev: int
-    """Forward passes of all blocks, those at x0 not counted."""
+    """Forward passes: of all blocks, of the start, and one at x0 on each worker."""
     claimed: bool
     """Whether the problem has an analytical gradient."""
 
@@ -185,9 +185,16 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
             *(array.finding for array in arrays if array.finding is not None),
             *run_findings(ledger),
         ),
-        nfev=sum(record.nfev for wave in ledger.waves for record in ledger.records(wave.number).values()),
+        nfev=_nfev(ledger),
         claimed=bool(ledger.info["claimed"]),
     )
+
+
+def _nfev(ledger: Ledger) -> int:
+    records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
+    start = ledger.info["start"]
+    workers = {record.worker for record in records} - {start["worker"]}
+    return int(start["nfev"]) + len(workers) + sum(record.nfev for record in records)
 
 
 def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:

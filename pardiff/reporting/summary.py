@@ -121,7 +121,7 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         blocks_done=len(records),
         blocks_total=sum(wave.blocks for wave in ledger.waves),
         parameters=ledger.layout.size,
-        nfev=reconciliation.nfev + info["start"]["nfev"],
+        nfev=reconciliation.nfev,
         seconds=info["timings"].get("seconds", math.nan),
     )
 

@@ -192,7 +192,11 @@ class Audit:
         done[list(self.records(wave.number))] = True
         missing = ~done[np.arange(start, stop) // wave.block_size]
         found.put(np.flatnonzero(missing), Estimates.empty(int(missing.sum())))
-        assert not (found.state[~missing] == MISSING).any()
+        if not (found.state[~missing] > MISSING).all():
+            raise StoreError(
+                f"the audit at {self.folder} is damaged: results of a block that is recorded as done are gone; "
+                f"run it again to redo the block"
+            )
         return found
 
     # -- arrays by name

@@ -222,7 +222,8 @@ def test_full_and_read_only_disks(run, tmp_path, option):
         (tmp_path / "big.py").write_text(
             "import numpy as np, pardiff\n"
             "@pardiff.problem\n"
-            "def big(): return pardiff.Problem(lambda x: float(x @ x), lambda x: 2 * x, np.ones(8000), block_size=500)\n"
+            "def big():\n"
+            "    return pardiff.Problem(lambda x: float(x @ x), lambda x: 2 * x, np.ones(8000), block_size=500)\n"
         )
         done = run("run", "big.py", "--workers", 0, "--out", disk)
         assert done.exit_code == 4
@@ -238,7 +239,8 @@ def test_flags_go_over_what_the_problem_pins(run, tmp_path):
     """A flag on the command line wins over the job file, which wins over the problem."""
     (tmp_path / "pin.py").write_text(
         "import numpy as np, pardiff\n"
-        "@pardiff.problem\ndef pin(): return pardiff.Problem(lambda x: float(x @ x), None, np.ones(2), order=4, rtol=0.5)\n"
+        "@pardiff.problem\n"
+        "def pin(): return pardiff.Problem(lambda x: float(x @ x), None, np.ones(2), order=4, rtol=0.5)\n"
     )
     (tmp_path / "job.toml").write_text(
         'out = "jobs"\n[cluster]\nworkers = 0\n[[check]]\ntarget = "pin.py"\nrtol = 0.25\n'

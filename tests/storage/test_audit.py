@@ -241,3 +241,13 @@ def test_urls_of_other_stores_are_refused_with_a_sentence(tmp_path):
     """An address of object storage is not mistaken for a folder."""
     with pytest.raises(StoreError, match="expected a path"):
         pardiff.gradcheck(lambda x: float(x @ x), None, [1.0], store="s3://bucket/run")
+
+
+def test_results_that_are_gone_are_not_read_as_missing(tmp_path):
+    """A chunk that disappears from under its record is an error, not a gap."""
+    result = pardiff.gradcheck(two_layers(), store=tmp_path / "a", block_size=9)
+    (tmp_path / "a" / "audit.zarr" / "blocks" / "wave1" / "values" / "c" / "0" / "1").unlink()
+
+    with pytest.raises(StoreError, match="is damaged"):
+        result.worst(1)
+    assert pardiff.gradcheck(two_layers(), store=tmp_path / "a", block_size=9).passed
