@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import zarr
+from helpers import bits
 
 pytestmark = pytest.mark.cluster
 
@@ -42,27 +43,6 @@ def work(tmp_path):
     (folder / "slow.py").write_text(SLOW)
     (folder / "scale.py").write_text("SCALE = 2.0\n")
     return folder
-
-
-def bits(folder):
-    group = zarr.open_group(folder / "audit.zarr", mode="r")
-    names = (
-        "numerical",
-        "uncertainty",
-        "analytical",
-        "residual",
-        "verdict",
-        "step",
-        "nfev",
-        "state",
-        "scheme",
-        "x0",
-    )
-    return {
-        path: array[...].tobytes()
-        for path, array in group.members(max_depth=None)
-        if isinstance(array, zarr.Array) and path.split("/")[0] in names
-    }
 
 
 def records(folder):

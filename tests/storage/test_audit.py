@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray
 import zarr
+from helpers import bits
 from hypothesis import given, settings
 
 import pardiff
@@ -15,28 +16,6 @@ from pardiff.testing import plant, structures, two_layers
 
 def tree_of(folder):
     return xarray.open_datatree(folder / "audit.zarr", engine="zarr", consolidated=False)
-
-
-def bits(folder):
-    """Every array by name of an audit, and the results of its blocks."""
-    group = zarr.open_group(folder / "audit.zarr", mode="r")
-    names = (
-        "numerical",
-        "uncertainty",
-        "analytical",
-        "residual",
-        "verdict",
-        "step",
-        "nfev",
-        "state",
-        "scheme",
-        "x0",
-    )
-    return {
-        path: array[...].tobytes()
-        for path, array in group.members(max_depth=None)
-        if isinstance(array, zarr.Array) and path.split("/")[0] in names
-    }
 
 
 def test_xarray_reads_it_unaided(tmp_path):
