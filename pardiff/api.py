@@ -247,7 +247,7 @@ def audit(
     folder = audit_folder(store)
     exists = existing(folder)
     with single_threaded():
-        start, evaluator = evaluate_start(problem)
+        start, evaluator = evaluate_start(problem, options.seed or 0)
         settings = options.resolved(start.rtol)
         rule = _rule(start, settings)
         fingerprint = _fingerprint(start, settings, source)
@@ -261,6 +261,7 @@ def audit(
             _check_value(ledger, start)
             ledger.drop_damaged()
             ledger.update(runs=ledger.info["runs"] + 1, state="running")
+            rule = ledger.info["rule"]
         else:
             info = _info(name, source.target, settings, start) | {
                 "fingerprint": fingerprint,
@@ -326,7 +327,7 @@ def _in_memory(
 ) -> GradcheckResult:
     begin = time.perf_counter()
     with single_threaded():
-        start, evaluator = evaluate_start(problem)
+        start, evaluator = evaluate_start(problem, options.seed or 0)
         settings = options.resolved(start.rtol)
         rule = _rule(start, settings)
         info = _info(name, "in memory", settings, start)
@@ -411,12 +412,11 @@ def _without_point(problem: Problem) -> Problem:
 
 def _rule(start: Start, settings: Settings) -> dict[str, Any]:
     """Arguments of `Rule.of`, as plain data."""
-    # two calls that differ say little about the noise, but enough not to take it for a derivative
-    spread = abs(start.value - start.repeat) / max(abs(start.value), abs(start.repeat), 1e-300)
     return {
         "method": settings.method,
         "order": settings.order,
-        "eps": min(0.1, max(start.eps, 10 * spread)),
+        "eps": start.eps,
+        "noise": start.noise,
         "rel_step": settings.rel_step,
         "abs_step": settings.abs_step,
         "rtol": settings.rtol,
@@ -434,6 +434,8 @@ def _info(name: str, target: str, settings: Settings, start: Start) -> dict[str,
             "repeat": start.repeat,
             "seconds": start.seconds,
             "nfev": start.nfev,
+            "noise": start.noise,
+            "single_precision": start.single_precision,
             "worker": worker_name(),
         },
         "provenance": provenance(),

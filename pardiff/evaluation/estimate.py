@@ -9,7 +9,7 @@ import numpy as np
 
 from pardiff.evaluation.evaluator import Evaluator
 from pardiff.numerics.adaptive import search
-from pardiff.numerics.differences import curvature, difference, truncation
+from pardiff.numerics.differences import Precision, curvature, difference, truncation
 from pardiff.numerics.stencils import SCHEMES, Stencil, candidates
 from pardiff.numerics.steps import displacements, fit, largest_step, steps
 from pardiff.problem.parameters import FloatArray, IntArray
@@ -68,8 +68,7 @@ class Rule:
     """How a coordinate is differentiated: what of the settings the numerics needs."""
 
     stencils: tuple[Stencil, ...]
-    eps: float
-    """Machine epsilon of the less precise of x0 and fun's value."""
+    precision: Precision
     rel_step: float | None
     abs_step: float | None
     target: float
@@ -77,13 +76,20 @@ class Rule:
 
     @classmethod
     def of(
-        cls, method: str, order: int, eps: float, rel_step: float | None, abs_step: float | None, rtol: float
+        cls,
+        method: str,
+        order: int,
+        eps: float,
+        noise: float,
+        rel_step: float | None,
+        abs_step: float | None,
+        rtol: float,
     ) -> Rule:
         """The rule that settings stand for.
 
         The search aims at a tenth of the tolerance: enough for a verdict, and no pass more.
         """
-        return cls(candidates(method, order), eps, rel_step, abs_step, 0.1 * rtol)
+        return cls(candidates(method, order), Precision(eps, noise), rel_step, abs_step, 0.1 * rtol)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def first_wave(evaluator: Evaluator, rule: Rule, index: IntArray, box: Box, f0: 
     x, itemsize = evaluator.point(index)
     choice, step = fit(
         x,
-        steps(x, rule.stencils[0], rule.eps, rule.rel_step, rule.abs_step),
+        steps(x, rule.stencils[0], rule.precision.eps, rule.rel_step, rule.abs_step),
         rule.stencils,
         box.lower,
         box.upper,
@@ -143,7 +149,7 @@ def _first(
     f0: float,
 ) -> Estimates:
     with np.errstate(all="ignore"):  # non-finite values of fun are results here, marked as such below
-        derivative, rounding = difference(stencil, taken, values, rule.eps)
+        derivative, rounding = difference(stencil, taken, values, rule.precision)
         bend = curvature(stencil, taken, values, f0)
         bar = rounding + truncation(stencil, derivative, bend, step, np.maximum(np.abs(x), 1.0))
     room = np.isfinite(taken).all(axis=1)
@@ -196,7 +202,7 @@ def _searched(
                 state = NONFINITE
             return taken.tolist(), values.tolist()
 
-        result = search(sample, stencil, float(x[0]), f0, rule.eps, rule.target)
+        result = search(sample, stencil, float(x[0]), f0, rule.precision, rule.target)
         if result is not None:
             return _one(result.derivative, result.uncertainty, result.step, nfev, DONE, stencil.scheme)
     return _one(np.nan, np.nan, np.nan, nfev, state, "none")

@@ -25,5 +25,8 @@ class Evaluator(Protocol):
         NaN where fun raised (noted in ``failures``) or where the displacement is NaN (no pass is spent).
         """
 
+    def along_direction(self, direction: FloatArray, displacement: FloatArray) -> FloatArray:
+        """fun at ``x0 + displacement[j] * direction``, with direction of shape (n,); shape (k,)."""
+
     def check_unchanged(self) -> None:
         """Raise `InputError` if fun has changed its argument."""

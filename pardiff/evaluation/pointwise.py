@@ -73,6 +73,24 @@ class Pointwise:
                 flat[i] = saved
         return values
 
+    def along_direction(self, direction: FloatArray, displacement: FloatArray) -> FloatArray:
+        """fun at points on a line through x0; NaN where it raises."""
+        values = np.full(len(displacement), np.nan)
+        saved = [flat.copy() for flat in self._flat]
+        parts = [direction[leaf.start : leaf.stop] for leaf in self.layout.leaves]
+        try:
+            for j, move in enumerate(displacement.tolist()):
+                for flat, start, part in zip(self._flat, saved, parts, strict=True):
+                    flat[:] = start + move * part
+                try:
+                    values[j] = self.fun(self.x, *self.args)
+                except (Exception, SystemExit):
+                    continue  # a point where fun raises shows no noise; what it means is seen entry by entry
+        finally:
+            for flat, start in zip(self._flat, saved, strict=True):
+                flat[:] = start
+        return values
+
     def check_unchanged(self) -> None:
         """Raise `InputError` if fun has written to x, or has put other arrays in its place."""
         current = leaves_like(self.layout, self.x, "x as fun left it")

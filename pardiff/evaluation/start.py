@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError
+from pardiff.evaluation.estimate import Box
+from pardiff.evaluation.noise import Noise, measure_noise
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.problem.parameters import (
     FloatArray,
@@ -20,6 +22,11 @@ from pardiff.problem.parameters import (
     parse_parameters,
 )
 from pardiff.problem.problem import Problem
+
+LARGEST_EPS = 0.1
+"""Where fun is noisier than this, steps as large as x itself are of no more help."""
+ORDINARY = 8.0
+"""Noise of up to this many machine epsilons is the rounding of a function that is not noisy."""
 
 DEFAULT_RTOL = {8: 1e-6, 4: 1e-3, 2: 1e-2}
 """Default relative tolerance by the bytes of fun's value: what its precision lets a difference show."""
@@ -40,19 +47,21 @@ class Start:
     repeat: float
     """fun at x0 once more; another value means that fun is not deterministic."""
     eps: float
-    """Machine epsilon of the less precise of x0 and fun's value."""
+    """Relative precision of fun: the machine epsilon of the less precise of x0 and fun's value, or the
+    measured noise where that is more."""
+    noise: float
+    """Twice the standard deviation of the measured noise, in the units of fun."""
+    single_precision: bool
+    """Whether fun returns values of float32, whatever their dtype."""
     rtol: float
     """Default relative tolerance."""
     seconds: float
     """Duration of the second call of fun."""
-
-    @property
-    def nfev(self) -> int:
-        """Passes spent."""
-        return 2
+    nfev: int
+    """Passes spent."""
 
 
-def evaluate_start(problem: Problem) -> tuple[Start, Pointwise]:
+def evaluate_start(problem: Problem, seed: int = 0) -> tuple[Start, Pointwise]:
     """Check a problem by calling it at x0.
 
     Raises
@@ -82,7 +91,13 @@ def evaluate_start(problem: Problem) -> tuple[Start, Pointwise]:
             raise InputError("grad returned None; expected a gradient with the structure of x0")
         analytical = parse_gradient(layout, gradient)
         evaluator.check_unchanged()
-    dtypes = [leaf.dtype.itemsize for leaf in layout.leaves]
+    everything = np.arange(layout.size)
+    x, bytes_of_x = evaluator.point(everything)
+    box = Box.of(bounds, everything, bytes_of_x)
+    found = measure_noise(evaluator, x, bytes_of_x, box.lower, box.upper, float(first), seed)
+    evaluator.check_unchanged()
+    itemsize = min(itemsize, 4) if found.single_precision else itemsize
+    eps = float(np.finfo(f"f{min(itemsize, int(bytes_of_x.min()))}").eps)
     start = Start(
         layout=layout,
         arrays=arrays,
@@ -90,11 +105,20 @@ def evaluate_start(problem: Problem) -> tuple[Start, Pointwise]:
         analytical=analytical,
         value=float(first),
         repeat=float(second),
-        eps=float(np.finfo(f"f{min(itemsize, *dtypes)}").eps),
+        eps=min(LARGEST_EPS, max(eps, _relative(found, eps))),
+        noise=found.level,
+        single_precision=found.single_precision and itemsize < 8,
         rtol=DEFAULT_RTOL[itemsize],
         seconds=seconds,
+        nfev=2 + found.nfev,
     )
     return start, evaluator
+
+
+def _relative(noise: Noise, eps: float) -> float:
+    """Noise relative to fun; 0 where it is no more than rounding, so that steps do not depend on luck."""
+    relative = noise.level / noise.scale if noise.scale > 0 else 0.0
+    return relative if relative > ORDINARY * eps else 0.0
 
 
 def _call(evaluator: Pointwise, what: str, function: Any) -> Any:

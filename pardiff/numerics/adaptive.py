@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from pardiff.numerics.differences import difference
+from pardiff.numerics.differences import Precision, difference
 from pardiff.numerics.stencils import Stencil
 
 RATIO = 3.0
@@ -23,6 +24,8 @@ EXTRAPOLATED = 0.25
 the error is smaller by about twenty."""
 SETTLED = 0.1
 """Relative change from one level to the next up to which the expansion in powers of h is believed."""
+UNEXPLAINED = 10.0
+"""Multiple of its rounding above which a change between levels has another cause."""
 DESCENTS = (0, 6, 12)
 """Levels below the usual start at which the search begins again while truncation rules even there."""
 
@@ -61,7 +64,7 @@ def first_step(x: float, eps: float) -> float:
     return float((3.0 * eps) ** (1 / 3) * (abs(x) if abs(x) >= 1e-3 else 1e-4))
 
 
-def search(sample: Sample, stencil: Stencil, x: float, f0: float, eps: float, target: float) -> Found | None:
+def search(sample: Sample, stencil: Stencil, x: float, f0: float, precision: Precision, target: float) -> Found | None:
     r"""Find a derivative with a small error bar.
 
     With D(h) of order p, ``|D(3h) - D(h)| / (3**p - 1)`` estimates the truncation error of D(h); the bar
@@ -75,8 +78,7 @@ def search(sample: Sample, stencil: Stencil, x: float, f0: float, eps: float, ta
         Evaluates fun at displacements from x.
     f0 : float
         fun at x.
-    eps : float
-        Machine epsilon of the less precise of x and fun's value.
+    precision : Precision
     target : float
         The search ends when the bar is below ``target * |derivative|``.
 
@@ -91,10 +93,10 @@ def search(sample: Sample, stencil: Stencil, x: float, f0: float, eps: float, ta
        for noisy derivative-free optimization, SIAM J. Sci. Comput. 44 (2022), A2302-A2321: the growing
        step and the balance of rounding and truncation; extrapolation and bars as stated here.
     """
-    start = first_step(x, eps)
+    start = first_step(x, precision.eps)
     best: Found | None = None
     for descent in DESCENTS:
-        found, too_large = _climb(sample, stencil, x, f0, eps, target, start * RATIO**-descent)
+        found, too_large = _climb(sample, stencil, x, f0, precision, target, start * RATIO**-descent)
         if found is not None and (best is None or found.uncertainty < best.uncertainty):
             best = found
         if not too_large:
@@ -103,7 +105,7 @@ def search(sample: Sample, stencil: Stencil, x: float, f0: float, eps: float, ta
 
 
 def _climb(
-    sample: Sample, stencil: Stencil, x: float, f0: float, eps: float, target: float, step: float
+    sample: Sample, stencil: Stencil, x: float, f0: float, precision: Precision, target: float, step: float
 ) -> tuple[Found | None, bool]:
     """Grow the step from a start; also whether even the start was too large."""
     # a step of a quarter of x's scale is as far as "near x" can mean
@@ -111,12 +113,12 @@ def _climb(
     levels: list[Level] = []
     best: Found | None = None
     while step <= cap:
-        level = _level(sample, stencil, step, f0, eps)
+        level = _level(sample, stencil, step, f0, precision)
         if level is None:
             break
         if level.flat and not levels:
             # no change at all: if there is none from afar either, the steps in between need no passes
-            far = [_level(sample, stencil, at, f0, eps) for at in (cap / RATIO**2, cap)]
+            far = [_level(sample, stencil, at, f0, precision) for at in (cap / RATIO**2, cap)]
             if all(other is not None and other.flat for other in far):
                 assert far[0] is not None
                 return Found(0.0, far[0].rounding, far[0].step), False
@@ -145,10 +147,11 @@ def _is_past_the_optimum(levels: list[Level]) -> bool:
         return False
     first, second, third = levels[-4:-1]
     before, change = abs(second.derivative - first.derivative), abs(third.derivative - second.derivative)
-    return change > before and change > 10 * second.rounding
+    expected = max(UNEXPLAINED * second.rounding, 3.0 * _noise(levels, len(levels) - 3))
+    return change > before and change > expected
 
 
-def _level(sample: Sample, stencil: Stencil, step: float, f0: float, eps: float) -> Level | None:
+def _level(sample: Sample, stencil: Stencil, step: float, f0: float, precision: Precision) -> Level | None:
     moved = [offset for offset in stencil.offsets if offset]
     taken, values = sample([offset * step for offset in moved])
     if not (np.isfinite(taken).all() and np.isfinite(values).all()):
@@ -156,7 +159,7 @@ def _level(sample: Sample, stencil: Stencil, step: float, f0: float, eps: float)
     at = dict(zip(moved, zip(taken, values, strict=True), strict=True)) | {0: (0.0, f0)}
     nodes = np.array([[at[offset][0] for offset in stencil.offsets]])
     points = np.array([[at[offset][1] for offset in stencil.offsets]])
-    derivative, rounding = difference(stencil, nodes, points, eps)
+    derivative, rounding = difference(stencil, nodes, points, precision)
     if not (math.isfinite(derivative[0]) and math.isfinite(rounding[0])):
         return None
     bend = math.nan
@@ -175,16 +178,32 @@ def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
     power = RATIO**stencil.order
     error = _error(near.derivative, far.derivative, SAFETY / (power - 1.0), stencil)
     kink = near.bend / 2 if _is_kink(near, far) else 0.0
-    found = [Found(near.derivative, near.rounding + error + kink, near.step)]
+    found = [Found(near.derivative, near.rounding + error + kink + _noise(levels, len(levels) - 2), near.step)]
     if len(levels) > 2:
         nearest = levels[-3]
         first = _extrapolated(nearest, near, power)
         second = _extrapolated(near, far, power)
         rounding = nearest.rounding * (power + 1.0 / RATIO) / (power - 1.0)
         kink = max(kink, nearest.bend / 2 if _is_kink(nearest, near) else 0.0)
-        error = _error(first, second, EXTRAPOLATED, stencil)
+        error = _error(first, second, EXTRAPOLATED, stencil) + _noise(levels, len(levels) - 3)
         found.append(Found(first, rounding + error + kink, nearest.step))
     return found
+
+
+def _noise(levels: list[Level], at: int) -> float:
+    """Scatter of a level that its rounding does not explain.
+
+    Noise of fun makes changes between levels that fall as one over the step, where those of truncation
+    grow; so the largest at the smaller steps tells what to expect here. At the lowest level there is no
+    telling the two apart, and the change counts as noise.
+    """
+    changes = [abs(b.derivative - a.derivative) for a, b in pairwise(levels[: max(at, 1) + 1])]
+    unexplained = [
+        change * level.step
+        for change, level in zip(changes, levels, strict=False)
+        if change > UNEXPLAINED * level.rounding
+    ]
+    return (SAFETY if at == 0 else 1.0) * max(unexplained, default=0.0) / levels[at].step
 
 
 def _error(near: float, far: float, factor: float, stencil: Stencil) -> float:

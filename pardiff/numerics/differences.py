@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pardiff.numerics.stencils import FloatArray, Stencil, differentiation_weights
 
-ROUNDING = 2.0
-"""Rounding error of one value of fun, in units of its machine epsilon times its size, that a bar
-allows for: four units in the last place, since few functions round as well as one operation does."""
+CAUTION = 2.0
+"""Factor on the error of each value of fun; with a noise of two standard deviations that makes four."""
 
 
-def difference(stencil: Stencil, taken: FloatArray, values: FloatArray, eps: float) -> tuple[FloatArray, FloatArray]:
+@dataclass(frozen=True)
+class Precision:
+    """How well values of fun are known."""
+
+    eps: float
+    """Machine epsilon of the less precise of x0 and fun's value: relative, and what steps follow from."""
+    noise: float
+    """Twice the standard deviation of measured noise, in the units of fun."""
+
+
+def difference(
+    stencil: Stencil, taken: FloatArray, values: FloatArray, precision: Precision
+) -> tuple[FloatArray, FloatArray]:
     """Derivative at displacement 0, and the part of its error that comes from rounding.
 
     Parameters
@@ -20,13 +33,12 @@ def difference(stencil: Stencil, taken: FloatArray, values: FloatArray, eps: flo
         Displacements really taken.
     values : ndarray, shape (k, points)
         fun at those displacements.
-    eps : float
-        Machine epsilon of fun's value.
+    precision : Precision
 
     Returns
     -------
     derivative, rounding : ndarray, shape (k,)
-        ``sum(w f)`` and ``2 eps sum(|w f|)``.
+        ``sum(w f)`` and ``2 sum(|w| max(noise, eps |f|))``.
     """
     weights = differentiation_weights(taken)
     derivative = np.zeros(len(taken))
@@ -35,8 +47,8 @@ def difference(stencil: Stencil, taken: FloatArray, values: FloatArray, eps: flo
     with np.errstate(invalid="ignore", over="ignore"):
         for j in range(len(stencil.offsets)):
             derivative += weights[:, j] * values[:, j]
-            rounding += np.abs(weights[:, j] * values[:, j])
-    return derivative, ROUNDING * eps * rounding
+            rounding += np.abs(weights[:, j]) * np.maximum(precision.noise, precision.eps * np.abs(values[:, j]))
+    return derivative, CAUTION * rounding
 
 
 def truncation(

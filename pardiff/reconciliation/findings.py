@@ -16,8 +16,8 @@ class Finding:
     array: str
     """Name of the array, or empty where it concerns the whole run."""
     kind: str
-    """``mismatch``, ``nonfinite``, ``error``, ``incomplete``, ``inconclusive``, ``nondeterministic`` or
-    ``heterogeneous``."""
+    """``mismatch``, ``nonfinite``, ``error``, ``incomplete``, ``inconclusive``, ``nondeterministic``,
+    ``heterogeneous`` or ``precision``."""
     message: str
     evidence: dict[str, Any] = field(default_factory=dict)
     """Numbers behind the sentence."""
@@ -79,6 +79,15 @@ def run_findings(ledger: Ledger) -> list[Finding]:
                 "nondeterministic",
                 f"fun is not deterministic: called twice at x0 it gave {value!r} and {repeat!r}; fix its seed",
                 {"values": [value, repeat]},
+            )
+        )
+    if ledger.info["start"]["single_precision"]:
+        findings.append(
+            Finding(
+                "",
+                "precision",
+                "fun returns float32 precision, whatever its dtype: rtol is 1e-3 unless given, and error bars are "
+                "wide; evaluate it in float64 to certify more",
             )
         )
     records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]

@@ -11,7 +11,7 @@ def estimates(wave, fun, x0, bounds=None, order=2, method="central"):
     start, evaluator = evaluate_start(Problem(fun, None, x0, bounds=bounds))
     index = np.arange(start.layout.size)
     _, itemsize = evaluator.point(index)
-    rule = Rule.of(method, order, start.eps, None, None, start.rtol)
+    rule = Rule.of(method, order, start.eps, start.noise, None, None, start.rtol)
     return wave(evaluator, rule, index, Box.of(start.bounds, index, itemsize), start.value)
 
 

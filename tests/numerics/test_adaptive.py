@@ -4,6 +4,7 @@ import mpmath
 import pytest
 
 from pardiff.numerics.adaptive import search
+from pardiff.numerics.differences import Precision
 from pardiff.numerics.stencils import STENCILS
 
 EPS = 2.0**-52
@@ -41,7 +42,7 @@ def test_bar_covers_the_error(case, scheme):
     """The derivative lies within its error bar of the one that mpmath finds, and the bar is of use."""
     fun, exact, x = CASES[case]
     sample, passes = sampler(fun, x)
-    found = search(sample, STENCILS[scheme, 2], x, fun(x), EPS, 1e-7)
+    found = search(sample, STENCILS[scheme, 2], x, fun(x), Precision(EPS, 0.0), 1e-7)
     with mpmath.workdps(50):
         truth = float(mpmath.diff(exact, mpmath.mpf(x), h=mpmath.mpf(10) ** -20))
 
@@ -54,7 +55,7 @@ def test_bar_covers_the_error(case, scheme):
 def test_bar_spans_a_kink(fun):
     """At a kink every slope between the two sides lies within the bar."""
     sample, _ = sampler(fun, 0.0)
-    found = search(sample, STENCILS["central", 2], 0.0, 0.0, EPS, 1e-7)
+    found = search(sample, STENCILS["central", 2], 0.0, 0.0, Precision(EPS, 0.0), 1e-7)
     slopes = [-(fun(-1.0)), fun(1.0)]
 
     assert found.derivative - found.uncertainty <= min(slopes) + 1e-9
@@ -64,7 +65,7 @@ def test_bar_spans_a_kink(fun):
 def test_constant_functions_are_cheap():
     """Where nothing changes the search looks from afar at once."""
     sample, passes = sampler(lambda x: 3.0, 0.5)
-    found = search(sample, STENCILS["central", 2], 0.5, 3.0, EPS, 1e-7)
+    found = search(sample, STENCILS["central", 2], 0.5, 3.0, Precision(EPS, 0.0), 1e-7)
 
     assert found.derivative == 0
     assert found.uncertainty < 1e-13
@@ -73,4 +74,9 @@ def test_constant_functions_are_cheap():
 
 def test_nothing_finite():
     """A function that is nowhere finite has no derivative."""
-    assert search(lambda asked: (asked, [math.nan] * len(asked)), STENCILS["central", 2], 1.0, 1.0, EPS, 1e-7) is None
+    assert (
+        search(
+            lambda asked: (asked, [math.nan] * len(asked)), STENCILS["central", 2], 1.0, 1.0, Precision(EPS, 0.0), 1e-7
+        )
+        is None
+    )
