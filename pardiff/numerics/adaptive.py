@@ -138,11 +138,17 @@ def _climb(
 
 
 def _is_past_the_optimum(levels: list[Level]) -> bool:
-    """Whether truncation had taken over a level ago.
+    """Whether the step has outgrown the length on which fun varies.
 
-    Then the change from level to level was far above rounding and had grown, where noise would have
-    shrunk it. Farther out fun may swing between the points, and two derivatives agree by accident.
+    Either truncation had taken over a level ago: the change from level to level was far above rounding
+    and had grown, where noise would have shrunk it. Or the slopes on the two sides no longer grow apart
+    in proportion to the step. Farther out fun may swing between the points, and two derivatives agree
+    by accident.
     """
+    if len(levels) > 1:
+        near, far = levels[-2:]
+        if near.bend > UNEXPLAINED * near.rounding and far.bend < 2.0 * near.bend and not _is_kink(levels, -2):
+            return True
     if len(levels) < 4:
         return False
     first, second, third = levels[-4:-1]
@@ -177,14 +183,14 @@ def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
     near, far = levels[-2:]
     power = RATIO**stencil.order
     error = _error(near.derivative, far.derivative, SAFETY / (power - 1.0), stencil)
-    kink = near.bend / 2 if _is_kink(near, far) else 0.0
+    kink = near.bend / 2 if _is_kink(levels, -2) else 0.0
     found = [Found(near.derivative, near.rounding + error + kink + _noise(levels, len(levels) - 2), near.step)]
     if len(levels) > 2:
         nearest = levels[-3]
         first = _extrapolated(nearest, near, power)
         second = _extrapolated(near, far, power)
         rounding = nearest.rounding * (power + 1.0 / RATIO) / (power - 1.0)
-        kink = max(kink, nearest.bend / 2 if _is_kink(nearest, near) else 0.0)
+        kink = max(kink, nearest.bend / 2 if _is_kink(levels, -3) else 0.0)
         error = _error(first, second, EXTRAPOLATED, stencil) + _noise(levels, len(levels) - 3)
         found.append(Found(first, rounding + error + kink, nearest.step))
     return found
@@ -222,9 +228,12 @@ def _extrapolated(near: Level, far: Level, power: float) -> float:
     return (power * near.derivative - far.derivative) / (power - 1.0)
 
 
-def _is_kink(near: Level, far: Level) -> bool:
-    """Whether the two sides have different slopes at x itself.
+def _is_kink(levels: list[Level], at: int) -> bool:
+    """Whether the two sides have different slopes at x itself; ``at`` counts from the end, like an index.
 
-    Of a smooth function the difference of the slopes grows threefold with the step; at a kink it stays.
+    Of a smooth function the difference of the slopes grows threefold with the step, until the step is as
+    long as fun varies; at a kink it has been the same at all steps.
     """
-    return near.bend > 10 * near.rounding and 0.6 * far.bend < near.bend < 1.7 * far.bend
+    around = levels[len(levels) + at - 1 if len(levels) + at > 0 else 0 : len(levels) + at + 2]
+    seen = [level for level in around if level.bend > UNEXPLAINED * level.rounding]
+    return len(seen) > 1 and all(0.6 * far.bend < near.bend < 1.7 * far.bend for near, far in pairwise(seen))
