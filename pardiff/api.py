@@ -12,13 +12,14 @@ import json
 import pickle
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pardiff.errors import FingerprintError, InputError
+from pardiff.errors import FingerprintError, InputError, StoreError
 from pardiff.evaluation.estimate import Rule
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.evaluation.start import Start, evaluate_start
@@ -29,10 +30,11 @@ from pardiff.execution.tasks import MemoryTask, Session, StoredTask, worker_name
 from pardiff.planning.plan import Plan, first_wave, make_plan
 from pardiff.planning.waves import Wave, block_size
 from pardiff.problem.bundle import Code, sha256
-from pardiff.problem.parameters import Structure, unflatten
+from pardiff.problem.parameters import Structure, parameters_digest, unflatten
 from pardiff.problem.problem import Problem, ProblemFactory
 from pardiff.problem.settings import Settings
-from pardiff.reconciliation.reconcile import Reconciliation, reconcile, unsettled
+from pardiff.reconciliation.findings import SAME_VALUE
+from pardiff.reconciliation.reconcile import reconcile, unsettled
 from pardiff.result import GradcheckResult, GradientResult
 from pardiff.storage.ledger import Ledger, lay_out
 from pardiff.storage.memory import MemoryLedger
@@ -99,7 +101,8 @@ def gradcheck(
     order : int
         Order of accuracy: central 2, 4, 6 or 8 (default 2), one-sided 1 to 4 (default 1).
     rel_step, abs_step : float
-        Step relative to ``max(|x|, 1)``, or in the units of x. The default follows from the precision.
+        Step relative to ``max(|x|, 1)``, or in the units of x. The default follows from the precision. Entries
+        that do not pass with it are looked at again with steps that the search chooses.
     rtol, atol : float
         Tolerance ``atol + rtol max(|a|, |d|) + 1e-3 rtol rms(d)``. rtol is 1e-6 by default, 1e-3 where
         fun returns float32 and 1e-2 where it returns float16; atol is 0.
@@ -241,25 +244,28 @@ def audit(
     fresh : bool
         Remove an audit that is there, whatever it is of.
     """
-    from pardiff.storage.audit import Audit, audit_folder, existing, finished, remove
+    from pardiff.storage.audit import Audit, audit_folder, existing, locked, remove, spent
 
     begin = time.perf_counter()
-    folder = audit_folder(store)
-    exists = existing(folder)
-    with single_threaded():
+    folder = audit_folder(store).resolve()  # fun and the factory may change the working directory
+    if existing(folder):
+        Audit.open(folder)  # what is not an audit is refused before anything is done
+    with single_threaded(), ExitStack() as stack:
         start, evaluator = evaluate_start(problem, options.seed or 0)
         settings = options.resolved(start.rtol)
         rule = _rule(start, settings)
         fingerprint = _fingerprint(start, settings, source)
         digest = sha256(json.dumps(fingerprint, sort_keys=True).encode())
-        if exists and fresh:
+        stack.enter_context(locked(folder))
+        if existing(folder) and fresh:
             remove(folder)
-            exists = False
-        if exists:
+        if existing(folder):
             ledger = Audit.open(folder, write=True)
             ledger.check_fingerprint(fingerprint)
             _check_value(ledger, start)
-            ledger.drop_damaged()
+            ledger.drop_damaged(erase=True)
+            if not _has_parameters(ledger, fingerprint["x0"]):
+                ledger.write_parameters(start.arrays)
             ledger.update(runs=ledger.info["runs"] + 1, state="running")
             rule = ledger.info["rule"]
         else:
@@ -280,14 +286,23 @@ def audit(
         session = _own_session(executor, evaluator, start, rule)
 
         def task(wave: Wave) -> Task:
-            made = StoredTask(str(folder.resolve()), digest, source.code, wave.number, ledger.info["runs"])
+            made = StoredTask(str(folder), digest, source.code, wave.number, ledger.info["runs"])
             if session is not None:
                 made.adopt(ledger, session)
             return made
 
-        reconciliation = _finish(ledger, executor, task, settings, start, name, progress)
-        ledger.write_block_table()
-        finished(ledger, time.perf_counter() - begin)
+        try:
+            _finish(ledger, executor, task, settings, start, name, progress)
+            ledger.write_block_table()
+            done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
+        except BaseException:
+            with suppress(StoreError):
+                spent(ledger, time.perf_counter() - begin, complete=False)
+            raise
+        spent(ledger, time.perf_counter() - begin, complete=done)
+        assert settings.rtol is not None
+        assert settings.atol is not None
+        reconciliation = reconcile(ledger, settings.rtol, settings.atol)
     return GradcheckResult(ledger, reconciliation, folder)
 
 
@@ -304,6 +319,8 @@ def reconcile_store(store: str | Path, *, rtol: float | None = None, atol: float
     from pardiff.storage.audit import Audit
 
     ledger = Audit.open(store, write=True)
+    ledger.drop_damaged()
+    ledger.check_analytical()
     settings = Settings(rtol=rtol, atol=atol).over(Settings(**ledger.info["settings"]))
     assert settings.rtol is not None
     assert settings.atol is not None
@@ -317,6 +334,8 @@ def open_result(store: str | Path) -> GradcheckResult:
     from pardiff.storage.audit import Audit
 
     ledger = Audit.open(store)
+    ledger.drop_damaged()
+    ledger.check_analytical()
     settings = ledger.info["settings"]
     ledger.write = lambda *_: None  # type: ignore[method-assign]
     return GradcheckResult(ledger, reconcile(ledger, settings["rtol"], settings["atol"]), ledger.folder)
@@ -345,7 +364,10 @@ def _in_memory(
                 made.adopt(session)
             return made
 
-        reconciliation = _finish(ledger, executor, task, settings, start, name, progress)
+        _finish(ledger, executor, task, settings, start, name, progress)
+        assert settings.rtol is not None
+        assert settings.atol is not None
+        reconciliation = reconcile(ledger, settings.rtol, settings.atol)
         ledger.update(timings={**ledger.info["timings"], "seconds": time.perf_counter() - begin})
     return GradcheckResult(ledger, reconciliation)
 
@@ -358,8 +380,8 @@ def _finish(
     start: Start,
     name: str,
     progress: Watcher | None,
-) -> Reconciliation:
-    """Do the waves that are planned, plan those that their results ask for, and reconcile."""
+) -> None:
+    """Do the waves that are planned, plan those that their results ask for, and lay the results out."""
     assert settings.rtol is not None
     assert settings.atol is not None
     done = 0
@@ -373,7 +395,6 @@ def _finish(
         size = settings.block_size or block_size(len(index), SEARCH_PASSES, start.seconds, executor.workers)
         ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), index))
     lay_out(ledger)
-    return reconcile(ledger, settings.rtol, settings.atol)
 
 
 def _run_wave(ledger: Ledger, wave: Wave, executor: Executor, task: Task, name: str, progress: Watcher | None) -> None:
@@ -435,6 +456,7 @@ def _info(name: str, target: str, settings: Settings, start: Start) -> dict[str,
             "seconds": start.seconds,
             "nfev": start.nfev,
             "noise": start.noise,
+            "probe": start.probe,
             "single_precision": start.single_precision,
             "worker": worker_name(),
         },
@@ -445,12 +467,17 @@ def _info(name: str, target: str, settings: Settings, start: Start) -> dict[str,
 
 def _fingerprint(start: Start, settings: Settings, source: Source) -> dict[str, Any]:
     """What must be the same for two runs to be one audit; the block size need not be."""
-    parameters = hashlib.sha256(json.dumps(start.layout.to_json()).encode())
-    for array in start.arrays:
-        parameters.update(array.tobytes())
     bounds = None if start.bounds is None else sha256(start.bounds[0].tobytes() + start.bounds[1].tobytes())
     chosen = {k: v for k, v in asdict(settings).items() if k != "block_size"}
-    return {"source": source.digest, "x0": parameters.hexdigest(), "bounds": bounds, **chosen}
+    return {"source": source.digest, "x0": parameters_digest(start.layout, start.arrays), "bounds": bounds, **chosen}
+
+
+def _has_parameters(ledger: Any, digest: str) -> bool:
+    """Whether x0 in a store is whole."""
+    try:
+        return parameters_digest(ledger.layout, ledger.parameters()) == digest
+    except StoreError:
+        return False
 
 
 def _check_value(ledger: Any, start: Start) -> None:
@@ -458,11 +485,13 @@ def _check_value(ledger: Any, start: Start) -> None:
     before = ledger.info["start"]
     if before["value"] != before["repeat"] or start.value != start.repeat:
         return  # not deterministic; that is a finding of its own
-    if abs(start.value - before["value"]) > 1e4 * start.eps * abs(before["value"]):
-        raise FingerprintError(
-            f"the audit at {ledger.folder} was started with another value of fun at x0 (there: {before['value']!r}, "
-            f"now: {start.value!r}); its data must have changed: --fresh (or removing the folder) starts over"
-        )
+    pairs = [("at x0", before["value"], start.value), ("near x0", before["probe"], start.probe)]
+    for where, there, here in pairs:
+        if not abs(here - there) <= SAME_VALUE * abs(there) + 10 * max(start.noise, before["noise"]):
+            raise FingerprintError(
+                f"the audit at {ledger.folder} was started with another value of fun {where} (there: {there!r}, "
+                f"now: {here!r}); its data or source must have changed: --fresh (or removing the folder) starts over"
+            )
 
 
 def _pickled_source(problem: Problem) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pardiff.api import Source, audit
-from pardiff.errors import InputError, PardiffError, TargetError
+from pardiff.errors import FingerprintError, InputError, PardiffError, TargetError
 from pardiff.execution.events import Watcher
 from pardiff.execution.executors import Executor, open_executor
 from pardiff.problem.bundle import sha256
@@ -42,6 +43,13 @@ class Outcome:
     """One sentence, where there is no result."""
     status: int = 0
     """Exit status."""
+    refused: bool = False
+    """Whether an audit of another run is in the way."""
+
+    @property
+    def word(self) -> str:
+        """The verdict, or why there is none."""
+        return "REFUSED" if self.refused else BATCH_VERDICT[self.status]
 
     @property
     def headline(self) -> str:
@@ -97,7 +105,8 @@ def select(texts: Sequence[str], keyword: str = "") -> Selection:
             targets += find_targets(text)
     if len(jobs) > 1:
         raise InputError("got several job files; expected one at a time, since each names a cluster and a store")
-    chosen = tuple(t for t in targets if not keyword or matches(keyword, t.name))
+    # a file that cannot be imported may hold what is asked for, so that it is never left out
+    chosen = tuple(t for t in targets if not keyword or isinstance(t, Broken) or matches(keyword, t.name))
     if not chosen:
         names = ", ".join(t.name for t in targets) or "none (those with batch=False run only as FILE.py::name)"
         raise TargetError(f"no problem to run{f' matches -k {keyword!r}' if keyword else ''}; found: {names}")
@@ -196,7 +205,9 @@ def run(
     Batch
     """
     selection = select(targets, keyword)
-    folder = Path(out or selection.out or DEFAULT_OUT)
+    from pardiff.storage.audit import local_folder
+
+    folder = local_folder(out or selection.out or DEFAULT_OUT).resolve()
     outcomes: list[Outcome] = []
     interrupted = False
 
@@ -237,7 +248,8 @@ def _one(
         result = audit(problem, target.name, settings, source, folder, executor, progress, fresh=fresh)
         write_reports(result.summary, {kind: folder / file for kind, file in FILES.items()})
     except PardiffError as error:
-        return Outcome(target.name, target.text, folder, error=str(error), status=error.exit_status)
+        refused = isinstance(error, FingerprintError)
+        return Outcome(target.name, target.text, folder, error=str(error), status=error.exit_status, refused=refused)
     except Exception as error:  # a defect of pardiff or of what it calls must not stop the batch either
         logging.getLogger("pardiff").exception("unexpected error in %s", target.text)
         return Outcome(target.name, target.text, folder, error=f"unexpected {type(error).__name__}: {error}", status=4)
@@ -250,13 +262,13 @@ def write_index(outcomes: Sequence[Outcome], out: Path) -> Path:
     from pardiff.reporting.junit import render_junit
     from pardiff.storage.audit import write_text
 
-    verdict = BATCH_VERDICT[worst_status(outcome.status for outcome in outcomes)]
-    rows = [_row(outcome) for outcome in outcomes]
-    by_verdict: dict[str, int] = {}
-    for row in rows:
-        by_verdict[row["verdict"]] = by_verdict.get(row["verdict"], 0) + 1
-    headline = f"{len(rows)} problems: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(by_verdict.items()))
     created = now()
+    rows = [_row(outcome) | {"created": created} for outcome in outcomes]
+    rows += _earlier(out, {row["name"] for row in rows})
+    verdict = BATCH_VERDICT[worst_status(int(row["exit_status"]) for row in rows)]
+    counts = Counter(row["verdict"] for row in rows)
+    problems = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
+    headline = f"{problems}: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(counts.items()))
     write_text(out / "index.html", render_index(rows, headline, verdict, created))
     data = {"verdict": verdict, "created": created, "problems": rows}
     write_text(out / "summary.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
@@ -266,12 +278,21 @@ def write_index(outcomes: Sequence[Outcome], out: Path) -> Path:
     return out / "index.html"
 
 
+def _earlier(out: Path, names: set[str]) -> list[dict[str, Any]]:
+    """Rows of the index that stands there, of problems that were not run this time and still have a report."""
+    try:
+        rows = json.loads((out / "summary.json").read_text(encoding="utf-8"))["problems"]
+        return [row for row in rows if row["name"] not in names and (out / row["name"] / "report.html").is_file()]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def _row(outcome: Outcome) -> dict[str, Any]:
     summary = outcome.result.summary if outcome.result else None
     return {
         "name": outcome.name,
         "target": outcome.target,
-        "verdict": BATCH_VERDICT[outcome.status],
+        "verdict": outcome.word,
         "headline": outcome.headline,
         "exit_status": outcome.status,
         "parameters": f"{summary.parameters:,}" if summary else "",

@@ -106,7 +106,7 @@ class GradcheckResult:
             attributes = QUANTITIES[quantity].attributes() if quantity in QUANTITIES else {}
             for leaf in self._ledger.layout.leaves:
                 *parents, name = leaf.name.split("/")
-                dims = [f"{leaf.name.replace('/', '.')}.axis{axis}" for axis in range(len(leaf.shape))]
+                dims = [f"{leaf.name}.axis{axis}" for axis in range(len(leaf.shape))]
                 values = self._ledger.array(quantity, leaf)
                 group = groups.setdefault("/".join((quantity, *parents)), {})
                 group[name] = xarray.Variable(dims, values, attributes)

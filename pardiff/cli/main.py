@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from pardiff.errors import PardiffError, TargetError, closest
+from pardiff.errors import PardiffError, TargetError, WorkerError, closest
 from pardiff.problem.settings import METHODS, Settings
 
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
@@ -37,6 +38,18 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except PardiffError as error:
             raise _Failure(error) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:  # whoever read the output has gone; that says nothing of the gradient
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
+            raise SystemExit(4) from None
+        except Exception as error:  # exit status 1 would say that a gradient is wrong
+            if os.environ.get("PARDIFF_DEBUG"):
+                raise
+            unexpected = WorkerError(
+                f"unexpected {type(error).__name__}: {error} (PARDIFF_DEBUG=1 shows where; please report it)"
+            )
+            raise _Failure(unexpected) from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -65,8 +78,8 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--seed", type=int, help="Seed of everything drawn; a full check draws nothing."),
         click.option("--block-size", type=int, help="Parameters in a block."),
-        click.option("--rel-step", type=float, help="Step relative to max(|x|, 1)."),
-        click.option("--abs-step", type=float, help="Step in the units of the parameters."),
+        click.option("--rel-step", type=float, help="Step of the first wave, relative to max(|x|, 1)."),
+        click.option("--abs-step", type=float, help="Step of the first wave, in the units of the parameters."),
         click.option("--atol", type=float, help="Absolute tolerance."),
         click.option("--rtol", type=float, help="Relative tolerance."),
         click.option("--order", type=int, help="Order of accuracy of the differences."),
@@ -83,15 +96,17 @@ def _targets(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command()
 @_targets
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the audits and reports.  [default: audits]")
+@click.option("--out", metavar="DIR", help="Folder of the audits and reports.  [default: audits]")
 @click.option("--scheduler", metavar="ADDR", help="Address of a running Dask scheduler.")
 @click.option("--scheduler-file", metavar="FILE", help="File that a Dask scheduler has written.")
-@click.option("--workers", type=int, help="Processes of the embedded cluster; 0 for this process.")
+@click.option(
+    "--workers", type=int, help="Processes of the embedded cluster; 0 for this process.  [default: one per core]"
+)
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @_options
 def run(
     targets: tuple[str, ...],
-    out: Path | None,
+    out: str | None,
     scheduler: str | None,
     scheduler_file: str | None,
     workers: int | None,
@@ -157,7 +172,7 @@ def _announce(outcome: Any) -> None:
         _print_report(str(outcome.result))
     else:
         click.echo(
-            f"{click.style('BROKEN', fg='red', bold=True)}  {printable(outcome.name)}: {printable(outcome.error)}"
+            f"{click.style(outcome.word, fg='red', bold=True)}  {printable(outcome.name)}: {printable(outcome.error)}"
         )
     click.echo()
 
@@ -168,7 +183,6 @@ def _print_report(text: str) -> None:
 
 
 def _print_batch(outcomes: Sequence[Any]) -> None:
-    from pardiff.batch import BATCH_VERDICT
     from pardiff.reporting.text import table
 
     rows = []
@@ -177,7 +191,7 @@ def _print_batch(outcomes: Sequence[Any]) -> None:
         numbers = (
             [f"{summary.parameters:,}", f"{summary.nfev:,}", f"{summary.seconds:.2f}"] if summary else ["", "", ""]
         )
-        rows.append([outcome.name, BATCH_VERDICT[outcome.status], *numbers])
+        rows.append([outcome.name, outcome.word, *numbers])
     for line in table(("problem", "verdict", "parameters", "passes", "seconds"), rows, left=2):
         click.echo(line)
 
@@ -188,12 +202,11 @@ def _print_batch(outcomes: Sequence[Any]) -> None:
 @_options
 def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options: Any) -> None:
     """Tell what an audit would cost, from a few calls of fun."""
-    import os
-
     from pardiff.api import plan as make
     from pardiff.batch import select
     from pardiff.cli.progress import duration
     from pardiff.problem.targets import Broken
+    from pardiff.reporting.terminal import printable
     from pardiff.reporting.text import table
 
     rows, broken = [], []
@@ -209,7 +222,7 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
                 options=settings,
             )
         except PardiffError as error:
-            broken.append(error)
+            broken.append((target.text, error))
             continue
         each = found.seconds_per_pass
         rows.append(
@@ -235,20 +248,24 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
         )
         click.echo("\n".join(table(columns, rows)))
         click.echo("\nPasses of the first wave; parameters that it leaves open cost 4 to 30 more each.")
-    for failure in broken:
-        click.echo(f"pardiff: {failure}", err=True)
-    sys.exit(max((failure.exit_status for failure in broken), default=0))
+    for text, failure in broken:
+        prefix = "" if str(failure).startswith(text) else f"{text}: "
+        click.echo(printable(f"pardiff: {prefix}{failure}"), err=True)
+    sys.exit(max((failure.exit_status for _, failure in broken), default=0))
 
 
 @cli.command()
-@click.argument("store", type=click.Path(path_type=Path))
-def status(store: Path) -> None:
+@click.argument("store")
+def status(store: str) -> None:
     """Tell how far an audit is, from its store alone. Exit status 4 while it is not complete."""
     from pardiff.storage.audit import Audit
 
     audit = Audit.open(store)
     info = audit.info
-    click.echo(f"{info['problem']}  {info['state']}  (run {info['runs']}, started {info['timings']['started']})")
+    from pardiff.reporting.terminal import printable
+
+    line = f"{info['problem']}  {info['state']}  (run {info['runs']}, started {info['timings']['started']})"
+    click.echo(printable(line))
     missing = 0
     for wave in audit.waves:
         records = audit.records(wave.number)
@@ -262,11 +279,14 @@ def status(store: Path) -> None:
 
 
 @cli.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("--rtol", type=float, help="Relative tolerance.")
 @click.option("--atol", type=float, help="Absolute tolerance.")
-def reconcile(store: Path, rtol: float | None, atol: float | None) -> None:
-    """Compare the gradients of an audit again with other tolerances; no forward pass."""
+def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
+    """Compare the gradients of an audit again with other tolerances; no forward pass.
+
+    The verdicts, the tolerances and the reports of the audit are those of the last comparison.
+    """
     from pardiff.api import reconcile_store
     from pardiff.report import FILES, write_reports
 
@@ -278,12 +298,12 @@ def reconcile(store: Path, rtol: float | None, atol: float | None) -> None:
 
 
 @cli.command()
-@click.argument("stores", nargs=-1, required=True, metavar="STORE...", type=click.Path(path_type=Path))
+@click.argument("stores", nargs=-1, required=True, metavar="STORE...")
 @click.option("--html", type=click.Path(path_type=Path), help="One self-contained page.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="For a pull request.")
 @click.option("--json", type=click.Path(path_type=Path), help="For programs.")
 @click.option("--junit", type=click.Path(path_type=Path), help="For CI.")
-def report(stores: tuple[Path, ...], **files: Path | None) -> None:
+def report(stores: tuple[str, ...], **files: Path | None) -> None:
     """Write reports of audits; without a flag, all kinds beside each."""
     from pardiff.report import report as write
 
@@ -295,10 +315,10 @@ def report(stores: tuple[Path, ...], **files: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("--worst", type=click.IntRange(0), default=8, show_default=True, help="Entries to list.")
 @click.option("--array", metavar="NAME", help="Only this array.")
-def show(store: Path, worst: int, array: str | None) -> None:
+def show(store: str, worst: int, array: str | None) -> None:
     """Print verdicts, findings and the worst entries of an audit."""
     from dataclasses import replace
 
@@ -318,9 +338,9 @@ def show(store: Path, worst: int, array: str | None) -> None:
 
 
 @cli.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("audits/demo"), show_default=True)
+@click.option("--out", metavar="DIR", default="audits/demo", show_default=True)
 @click.option("--workers", type=int, help="Processes of the embedded cluster; 0 for this process.")
-def demo(out: Path, workers: int | None) -> None:
+def demo(out: str, workers: int | None) -> None:
     """Audit a right and a faulty gradient of a neural network on real data, and report on both."""
     from pardiff.batch import run as run_batch
     from pardiff.cli.progress import watching

@@ -14,9 +14,10 @@ from pardiff.numerics.stencils import SCHEMES, Stencil, candidates
 from pardiff.numerics.steps import displacements, fit, largest_step, steps
 from pardiff.problem.parameters import FloatArray, IntArray
 
-MISSING, DONE, NONFINITE, ERROR, NO_ROOM = range(5)
-STATES = ("missing", "done", "nonfinite", "error", "no_room")
-"""What became of a coordinate: no result yet; a derivative; fun not finite; fun raised; no room in its bounds."""
+MISSING, DONE, NONFINITE, ERROR, NO_ROOM, SEARCHED = range(6)
+STATES = ("missing", "done", "nonfinite", "error", "no_room", "searched")
+"""What became of a coordinate: no result yet; a derivative by the fixed stencil; fun not finite; fun raised; no
+room in its bounds; a derivative by the step search."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _searched(
 
         result = search(sample, stencil, float(x[0]), f0, rule.precision, rule.target)
         if result is not None:
-            return _one(result.derivative, result.uncertainty, result.step, nfev, DONE, stencil.scheme)
+            return _one(result.derivative, result.uncertainty, result.step, nfev, SEARCHED, stencil.scheme)
     return _one(np.nan, np.nan, np.nan, nfev, state, "none")
 
 
@@ -215,6 +216,6 @@ def _one(numerical: float, uncertainty: float, step: float, nfev: int, state: in
 
 def _with_failures(evaluator: Evaluator, index: IntArray, found: Estimates) -> Estimates:
     """Mark the coordinates at which fun raised, unless a derivative was found all the same."""
-    failed = np.isin(index, list(evaluator.failures)) & (found.state != DONE)
+    failed = np.isin(index, list(evaluator.failures)) & ~np.isin(found.state, (DONE, SEARCHED))
     found.state[failed] = ERROR
     return found

@@ -16,6 +16,8 @@ FIRST_SPACING = {8: 1e-10, 4: 1e-5, 2: 1e-2}
 """Relative spacing to begin with, by the bytes of the parameters: some hundreds of units in their last place."""
 SINGLE = 2.0**-27
 """Relative noise that float32 has at the least: an eighth of its machine epsilon, for lucky roundings."""
+PROBE = 1e-3
+"""Relative distance of the probe from x0: as far as room was made for."""
 FEW = 30
 """Parameters below which one line has to do, since three would cost more passes than the gradient itself."""
 
@@ -28,6 +30,8 @@ class Noise:
     """Twice the standard deviation of their scatter, in the units of fun; 0 where none was found."""
     scale: float
     """Size with which the level is to be compared: of fun, or of its change over the scale of x."""
+    probe: float
+    """fun at a point a little away from x0, by which to know it again; NaN where it is not finite."""
     single_precision: bool
     """Whether every value is one of float32."""
     nfev: int
@@ -59,9 +63,11 @@ def measure_noise(
         Of the directions.
     """
     rng = np.random.default_rng(seed)
-    sigmas, seen, scale = [], [np.array([value])], abs(value)
+    sigmas, seen, scale, probe = [], [np.array([value])], abs(value), np.nan
     for _ in range(1 if len(x) < FEW else 3):
         direction = _inward(rng.choice([-1.0, 1.0], len(x)) * np.maximum(np.abs(x), 1e-3), x, lower, upper)
+        if np.isnan(probe):
+            probe = float(evaluator.along_direction(direction, np.array([PROBE]))[0])
         spacing = FIRST_SPACING[int(itemsize.min())]
         for _ in range(SPACINGS):
             moves = np.linspace(0.0, spacing * (POINTS - 1), POINTS)
@@ -80,7 +86,8 @@ def measure_noise(
         scale=scale,
         # small differences of float64 can be float32 numbers too; the noise tells them apart
         single_precision=level > SINGLE * scale and has_single_precision(everything),
-        nfev=len(everything) - 1,
+        probe=probe,
+        nfev=len(everything),
     )
 
 

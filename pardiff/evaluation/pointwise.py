@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,18 @@ from numpy.typing import NDArray
 
 from pardiff.errors import InputError
 from pardiff.problem.parameters import FloatArray, IntArray, Layout, leaves_like
+
+LONGEST = 500
+"""Characters kept of a message of fun's."""
+
+
+def described(error: BaseException) -> str:
+    """An exception in words, whatever its own methods do."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:
+        text = type(error).__name__
+    return (text if len(text) <= LONGEST else text[:LONGEST] + "…").encode("utf-8", "backslashreplace").decode()
 
 
 class Pointwise:
@@ -67,8 +80,10 @@ class Pointwise:
             flat[i] = float(saved) + move
             try:
                 values[j] = fun(x, *args)
-            except (Exception, SystemExit) as error:
-                self.failures[int(index[j])] = f"{type(error).__name__}: {error}"
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                    raise  # Ctrl-C of the user's; anywhere else it can only come from fun
+                self.failures[int(index[j])] = described(error)
             finally:
                 flat[i] = saved
         return values

@@ -11,7 +11,7 @@ import numpy as np
 from pardiff.errors import InputError
 from pardiff.evaluation.estimate import Box
 from pardiff.evaluation.noise import Noise, measure_noise
-from pardiff.evaluation.pointwise import Pointwise
+from pardiff.evaluation.pointwise import Pointwise, described
 from pardiff.problem.parameters import (
     FloatArray,
     Layout,
@@ -51,6 +51,8 @@ class Start:
     measured noise where that is more."""
     noise: float
     """Twice the standard deviation of the measured noise, in the units of fun."""
+    probe: float
+    """fun at a point a little away from x0, the same in every run; 0 where it is not finite."""
     single_precision: bool
     """Whether fun returns values of float32, whatever their dtype."""
     rtol: float
@@ -91,6 +93,11 @@ def evaluate_start(problem: Problem, seed: int = 0) -> tuple[Start, Pointwise]:
             raise InputError("grad returned None; expected a gradient with the structure of x0")
         analytical = parse_gradient(layout, gradient)
         evaluator.check_unchanged()
+        if callable(problem.grad) and float(first) == float(second) != float(_call(evaluator, "fun", problem.fun)):
+            raise InputError(
+                "grad changes what fun computes: fun at x0 has another value after grad was called; grad must not "
+                "change args or other data that fun uses"
+            )
     everything = np.arange(layout.size)
     x, bytes_of_x = evaluator.point(everything)
     box = Box.of(bounds, everything, bytes_of_x)
@@ -107,10 +114,11 @@ def evaluate_start(problem: Problem, seed: int = 0) -> tuple[Start, Pointwise]:
         repeat=float(second),
         eps=min(LARGEST_EPS, max(eps, _relative(found, eps))),
         noise=found.level,
+        probe=found.probe if np.isfinite(found.probe) else 0.0,
         single_precision=found.single_precision and itemsize < 8,
         rtol=DEFAULT_RTOL[itemsize],
         seconds=seconds,
-        nfev=2 + found.nfev,
+        nfev=2 + callable(problem.grad) + found.nfev,
     )
     return start, evaluator
 
@@ -125,7 +133,7 @@ def _call(evaluator: Pointwise, what: str, function: Any) -> Any:
     try:
         return function(evaluator.x, *evaluator.args)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{what} raised {type(error).__name__} at x0: {error}") from error
+        raise InputError(f"{what} raised at x0: {described(error)}") from error
 
 
 def _check_value(value: Any) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import multiprocessing
 import os
+import re
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +16,7 @@ from pathlib import Path
 import dask
 from distributed import Client, LocalCluster
 
-from pardiff.errors import ClusterError
+from pardiff.errors import ClusterError, InputError
 from pardiff.execution.dask_executor import DaskExecutor
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -35,6 +39,8 @@ CONFIG = {
     "distributed.nanny.pre-spawn-environ": {**dict.fromkeys(THREADS, 1), **MALLOC},
 }
 
+GUARD = "worker processes import the script that starts them: put the call under if __name__ == '__main__':"
+
 CONNECT_SECONDS = 15
 """How long to wait for a scheduler and its first worker."""
 
@@ -56,7 +62,8 @@ def embedded_cluster(workers: int | None = None) -> Iterator[DaskExecutor]:
         If the processes cannot be started.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise SystemExit("pardiff: start worker processes only under  if __name__ == '__main__':")
+        raise SystemExit(GUARD)
+    check_guard()
     environment = {name: os.environ.get(name) for name in CONFIG["distributed.nanny.pre-spawn-environ"]}  # type: ignore[attr-defined]
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
@@ -69,6 +76,34 @@ def embedded_cluster(workers: int | None = None) -> Iterator[DaskExecutor]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def check_guard() -> None:
+    """Raise `InputError` where the script that is running would start itself again in every worker.
+
+    Workers import the main module, as the spawn method of `multiprocessing` does. A call at the top of
+    that module, outside of ``if __name__ == "__main__"``, would be repeated there.
+    """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None:
+        return  # python -c, a notebook: there is nothing to import
+    if not Path(file).is_file():
+        raise InputError(f"worker processes cannot import the script from {file}; run it from a file, or use -c")
+    frame = sys._getframe()
+    while frame is not None and not (frame.f_code.co_name == "<module>" and frame.f_globals is vars(main)):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return
+    try:
+        statements = ast.parse(Path(file).read_bytes()).body
+    except (SyntaxError, ValueError):
+        return  # a console script that is not Python source
+    for node in statements:
+        if node.lineno <= frame.f_lineno <= (node.end_lineno or node.lineno):
+            guarded = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+            if not guarded:
+                raise InputError(GUARD)
 
 
 def _local_cluster(workers: int | None) -> LocalCluster:
@@ -87,6 +122,31 @@ def _local_cluster(workers: int | None) -> LocalCluster:
 
 def _client(cluster: LocalCluster) -> Client:
     return Client(cluster, set_as_default=False)
+
+
+def _within(seconds: float, where: str, address: str | None, scheduler_file: str | None) -> Client:
+    """A client, or a `ClusterError` after some seconds; what answers need not be a scheduler.
+
+    In a thread, since a server of another kind can keep the handshake waiting for ever.
+    """
+    found: list[Client | BaseException] = []
+
+    def open_client() -> None:
+        try:
+            found.append(Client(address=address, scheduler_file=scheduler_file, timeout=seconds, set_as_default=False))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=open_client, daemon=True)
+    thread.start()
+    thread.join(seconds + 5)
+    if found and isinstance(found[0], Client):
+        return found[0]
+    reason = type(found[0]).__name__ if found else "what answers there is no scheduler"
+    raise ClusterError(
+        f"no scheduler answers at {where} within {seconds:g} s ({reason}); "
+        f"check the address, or leave it out to use this machine"
+    )
 
 
 @contextmanager
@@ -108,19 +168,10 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> It
     where = address or scheduler_file
     if scheduler_file is not None and not Path(scheduler_file).is_file():
         raise ClusterError(f"no scheduler file {scheduler_file!r}; start 'dask scheduler --scheduler-file' first")
+    if address is not None and not re.fullmatch(r"[a-z]+://\S+:\d+/?", address):
+        raise InputError(f"scheduler: got {address!r}; expected an address such as 'tcp://host:8786'")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    try:
-        client = Client(
-            address=address,
-            scheduler_file=scheduler_file,
-            timeout=CONNECT_SECONDS,
-            set_as_default=False,
-        )
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(
-            f"no scheduler answers at {where} within {CONNECT_SECONDS} s ({type(error).__name__}); "
-            f"check the address, or leave it out to use this machine"
-        ) from error
+    client = _within(CONNECT_SECONDS, str(where), address, scheduler_file)
     try:
         try:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)

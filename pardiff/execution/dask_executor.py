@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 import cloudpickle
-from distributed import Client, as_completed, get_worker
+from distributed import Client, get_worker, wait
 from distributed.scheduler import KilledWorker
 
 from pardiff.errors import ClusterError, PardiffError, WorkerError
@@ -25,6 +25,11 @@ from pardiff.execution.tasks import Receipt
 
 SMALL = 2000
 """Bytes up to which a task travels within each graph."""
+
+LOOK = 5.0
+"""Seconds between looks at whether there are workers, while nothing is finished."""
+PATIENCE = 30.0
+"""Seconds without any worker after which a run gives up; a nanny replaces one in less than one."""
 
 _thread = threading.local()
 
@@ -82,15 +87,30 @@ class DaskExecutor:
 
         # two per thread keep workers busy; the constant covers the time that a receipt is on its way
         window = 2 * self.workers + 8
-        finished = as_completed([submit(block) for block in islice(todo, window)], loop=self.client.loop)
+        waiting = {submit(block) for block in islice(todo, window)}
         try:
-            for future in finished:
-                block = running.pop(future.key)
-                yield _receipt(future, block)
-                finished.update([submit(block) for block in islice(todo, 1)])
+            while waiting:
+                for future in self._some(waiting):
+                    waiting.discard(future)
+                    yield _receipt(future, running.pop(future.key))
+                    waiting |= {submit(block) for block in islice(todo, 1)}
         finally:
-            if running:
-                self.client.cancel(finished.futures, force=True)
+            if waiting and self.client.status == "running":
+                self.client.cancel(list(waiting), force=True)
+
+    def _some(self, waiting: set[Any]) -> set[Any]:
+        """Futures that are finished, at least one; a `ClusterError` when nobody is left to finish any."""
+        alone = 0.0
+        while True:
+            try:
+                with self.client.as_current():
+                    return set(wait(list(waiting), timeout=LOOK, return_when="FIRST_COMPLETED").done)
+            except TimeoutError:
+                alone = 0.0 if self.client.nthreads() else alone + LOOK
+                if alone >= PATIENCE:
+                    raise ClusterError(
+                        f"no worker is left since {PATIENCE:.0f} s; start one and run again: finished blocks are kept"
+                    ) from None
 
 
 def _receipt(future: Any, block: int) -> Receipt:

@@ -17,7 +17,7 @@ from pardiff.evaluation.evaluator import Evaluator
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.planning.waves import Wave
 from pardiff.problem.bundle import Code, load_factory
-from pardiff.problem.parameters import FloatArray, Layout, parse_bounds
+from pardiff.problem.parameters import FloatArray, Layout, parameters_digest, parse_bounds
 from pardiff.problem.problem import Problem
 from pardiff.storage.ledger import checksum
 from pardiff.storage.schema import MOST_ERRORS, BlockRecord
@@ -166,8 +166,11 @@ class StoredTask:
         if audit.info["digest"] != self.digest:
             raise WorkerError(f"the audit at {self.folder} is not the one that was submitted")
         problem = load_factory(self.code, audit.read_code)()
+        arrays = audit.parameters()
+        if parameters_digest(audit.layout, arrays) != audit.info["fingerprint"]["x0"]:
+            raise WorkerError(f"the parameters in the audit at {self.folder} are damaged; run it again")
         rule = Rule.of(**audit.info["rule"])
-        return audit, open_session(problem, audit.layout, audit.parameters(), rule)
+        return audit, open_session(problem, audit.layout, arrays, rule)
 
     __getstate__ = MemoryTask.__getstate__
     __setstate__ = MemoryTask.__setstate__

@@ -26,7 +26,7 @@ SETTLED = 0.1
 """Relative change from one level to the next up to which the expansion in powers of h is believed."""
 UNEXPLAINED = 10.0
 """Multiple of its rounding above which a change between levels has another cause."""
-DESCENTS = (0, 6, 12)
+DESCENTS = (0, 6, 12, 18)
 """Levels below the usual start at which the search begins again while truncation rules even there."""
 
 Sample = Callable[[Sequence[float]], tuple[Sequence[float], Sequence[float]]]
@@ -94,24 +94,54 @@ def search(sample: Sample, stencil: Stencil, x: float, f0: float, precision: Pre
        step and the balance of rounding and truncation; extrapolation and bars as stated here.
     """
     start = first_step(x, precision.eps)
-    best: Found | None = None
-    for descent in DESCENTS:
-        found, too_large = _climb(sample, stencil, x, f0, precision, target, start * RATIO**-descent)
-        if found is not None and (best is None or found.uncertainty < best.uncertainty):
-            best = found
-        if not too_large:
-            break
+    starts = [start * RATIO**-descent for descent in DESCENTS]
+    if 0.0 < abs(x) * 1e-6 < starts[-1]:
+        starts.append(abs(x) * 1e-6)  # the scale of a tiny x itself, as for log beside 0
+    levels: list[Level] = []
+    found: list[Found] = []
+    for lowest in starts:
+        climbed = _climb(sample, stencil, x, f0, precision, target, lowest)
+        levels += climbed[0]
+        found += climbed[1]
+        best = min((_checked(candidate, levels) for candidate in found), key=_bar, default=None)
+        if best is not None and (best.uncertainty <= target * abs(best.derivative) or not _starts_too_far(climbed[0])):
+            return best
     return best
+
+
+def _bar(found: Found) -> float:
+    return found.uncertainty
+
+
+def _checked(found: Found, levels: list[Level]) -> Found:
+    """A candidate whose bar also spans every derivative at a smaller step, as far as rounding allows.
+
+    Where fun varies faster than a step, derivatives at still larger steps can agree by accident; those at
+    smaller ones then contradict them.
+    """
+    gaps = [
+        abs(level.derivative - found.derivative) - 2.0 * level.rounding for level in levels if level.step < found.step
+    ]
+    return Found(found.derivative, max(found.uncertainty, *gaps, 0.0), found.step)
+
+
+def _starts_too_far(levels: list[Level]) -> bool:
+    """Whether something other than rounding rules at the smallest step, so that one should look below it."""
+    if len(levels) < 2:
+        return True  # too little room, or fun is not finite so far from x
+    first, second = levels[:2]
+    change = abs(second.derivative - first.derivative)
+    return change > UNEXPLAINED * first.rounding or _is_uneven(first, second)
 
 
 def _climb(
     sample: Sample, stencil: Stencil, x: float, f0: float, precision: Precision, target: float, step: float
-) -> tuple[Found | None, bool]:
-    """Grow the step from a start; also whether even the start was too large."""
+) -> tuple[list[Level], list[Found]]:
+    """Grow the step from a start: the levels, and the derivatives that they make possible."""
     # a step of a quarter of x's scale is as far as "near x" can mean
     cap = 0.25 * max(abs(x), 1.0)
     levels: list[Level] = []
-    best: Found | None = None
+    found: list[Found] = []
     while step <= cap:
         level = _level(sample, stencil, step, f0, precision)
         if level is None:
@@ -121,20 +151,17 @@ def _climb(
             far = [_level(sample, stencil, at, f0, precision) for at in (cap / RATIO**2, cap)]
             if all(other is not None and other.flat for other in far):
                 assert far[0] is not None
-                return Found(0.0, far[0].rounding, far[0].step), False
+                return [level, far[0]], [Found(0.0, far[0].rounding, far[0].step)]
         levels.append(level)
-        for candidate in _candidates(levels, stencil):
-            if best is None or candidate.uncertainty < best.uncertainty:
-                best = candidate
-        if best is not None and best.uncertainty <= target * abs(best.derivative):
-            return best, False
+        found += _candidates(levels, stencil)
+        if found and found[-1].uncertainty <= target * abs(found[-1].derivative):
+            break
+        if len(found) > 1 and found[-2].uncertainty <= target * abs(found[-2].derivative):
+            break
         if _is_past_the_optimum(levels):
             break
         step *= RATIO
-    if len(levels) < 2:
-        # nothing to compare with: too little room, or fun is not finite so far from x
-        return None, True
-    return best, best is not None and best.step <= levels[0].step
+    return levels, found
 
 
 def _is_past_the_optimum(levels: list[Level]) -> bool:
@@ -145,10 +172,8 @@ def _is_past_the_optimum(levels: list[Level]) -> bool:
     in proportion to the step. Farther out fun may swing between the points, and two derivatives agree
     by accident.
     """
-    if len(levels) > 1:
-        near, far = levels[-2:]
-        if near.bend > UNEXPLAINED * near.rounding and far.bend < 2.0 * near.bend and not _is_kink(levels, -2):
-            return True
+    if len(levels) > 1 and _is_uneven(*levels[-2:]):
+        return True
     if len(levels) < 4:
         return False
     first, second, third = levels[-4:-1]
@@ -183,14 +208,14 @@ def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
     near, far = levels[-2:]
     power = RATIO**stencil.order
     error = _error(near.derivative, far.derivative, SAFETY / (power - 1.0), stencil)
-    kink = near.bend / 2 if _is_kink(levels, -2) else 0.0
+    kink = near.bend / 2 if _is_uneven(near, far) else 0.0
     found = [Found(near.derivative, near.rounding + error + kink + _noise(levels, len(levels) - 2), near.step)]
     if len(levels) > 2:
         nearest = levels[-3]
         first = _extrapolated(nearest, near, power)
         second = _extrapolated(near, far, power)
         rounding = nearest.rounding * (power + 1.0 / RATIO) / (power - 1.0)
-        kink = max(kink, nearest.bend / 2 if _is_kink(levels, -3) else 0.0)
+        kink = max(kink, nearest.bend / 2 if _is_uneven(nearest, near) else 0.0)
         error = _error(first, second, EXTRAPOLATED, stencil) + _noise(levels, len(levels) - 3)
         found.append(Found(first, rounding + error + kink, nearest.step))
     return found
@@ -228,12 +253,10 @@ def _extrapolated(near: Level, far: Level, power: float) -> float:
     return (power * near.derivative - far.derivative) / (power - 1.0)
 
 
-def _is_kink(levels: list[Level], at: int) -> bool:
-    """Whether the two sides have different slopes at x itself; ``at`` counts from the end, like an index.
+def _is_uneven(near: Level, far: Level) -> bool:
+    """Whether the slopes on the two sides of x differ without growing apart as the step grows.
 
-    Of a smooth function the difference of the slopes grows threefold with the step, until the step is as
-    long as fun varies; at a kink it has been the same at all steps.
+    Of a smooth function their difference grows threefold with the step. At a kink it stays the same, and
+    it falls where fun has a feature narrower than the step; the derivative may then lie anywhere between.
     """
-    around = levels[len(levels) + at - 1 if len(levels) + at > 0 else 0 : len(levels) + at + 2]
-    seen = [level for level in around if level.bend > UNEXPLAINED * level.rounding]
-    return len(seen) > 1 and all(0.6 * far.bend < near.bend < 1.7 * far.bend for near, far in pairwise(seen))
+    return near.bend > UNEXPLAINED * near.rounding and far.bend < 1.7 * near.bend

@@ -70,10 +70,12 @@ def _local_sources(path: Path) -> Iterator[Path]:
         yield source
         for name in _imported(source):
             top = name.split(".")[0]
+            if top == "pardiff":  # installed everywhere, also where a workflow lies beside its sources
+                continue
             if (module := folder / f"{top}.py").is_file():
                 todo.append(module)
-            elif (package := folder / top / "__init__.py").is_file():
-                todo.extend(package.parent.rglob("*.py"))
+            elif (package := folder / top).is_dir():
+                todo.extend(package.rglob("*.py"))
 
 
 def _imported(source: Path) -> Iterator[str]:
@@ -85,7 +87,8 @@ def _imported(source: Path) -> Iterator[str]:
 
 
 _active = threading.RLock()
-_folder: Path | None = None
+_sources: set[Path] = set()
+"""Files of the problem at hand."""
 
 
 def execute_file(path: Path) -> dict[str, Any]:
@@ -94,12 +97,12 @@ def execute_file(path: Path) -> dict[str, Any]:
     The modules of the file that was executed before are forgotten, so that two folders may each
     have, say, a ``common.py``.
     """
-    global _folder
     path = path.resolve()
     with _active:
-        if _folder is not None and _folder != path.parent:
-            _forget(_folder)
-        _folder = path.parent
+        sources = set(_local_sources(path))
+        if _sources and sources != _sources:
+            _forget()
+        _sources.update(sources)
         if sys.path[0] != str(path.parent):
             sys.path.insert(0, str(path.parent))
         importlib.invalidate_caches()
@@ -112,13 +115,27 @@ def execute_file(path: Path) -> dict[str, Any]:
         return vars(module)
 
 
-def _forget(folder: Path) -> None:
-    if str(folder) in sys.path:
-        sys.path.remove(str(folder))
+def _forget() -> None:
+    for folder in {str(source.parent) for source in _sources}:
+        if folder in sys.path:
+            sys.path.remove(folder)
     for name, module in list(sys.modules.items()):
         source = getattr(module, "__file__", None)
-        if name != "__main__" and source and Path(source).is_relative_to(folder):
+        if name != "__main__" and source and Path(source) in _sources:
             del sys.modules[name]
+    _sources.clear()
+
+
+def module_sources(module: str) -> bytes:
+    """What of an importable module's source goes into a fingerprint: its package, or it and what lies beside it."""
+    file = getattr(importlib.import_module(module), "__file__", None)
+    if file is None:
+        return module.encode()
+    path = Path(file)
+    package = getattr(importlib.import_module(module.partition(".")[0]), "__file__", None)
+    if package is None or Path(package).name != "__init__.py":
+        return zip_sources(path)
+    return b"".join(source.read_bytes() for source in sorted(Path(package).parent.rglob("*.py")))
 
 
 def find_factory(names: dict[str, Any], name: str, where: str) -> ProblemFactory:
@@ -145,6 +162,11 @@ def load_factory(code: Code, read: Callable[[str], bytes]) -> Callable[[], Any]:
     WorkerError
         If the bundle is not the one that was named, or its code cannot be imported here.
     """
+    with _active:
+        return _load(code, read)
+
+
+def _load(code: Code, read: Callable[[str], bytes]) -> Callable[[], Any]:
     try:
         if code.kind == "module":
             return find_factory(vars(importlib.import_module(code.entry)), code.name, code.entry)
@@ -164,16 +186,19 @@ def load_factory(code: Code, read: Callable[[str], bytes]) -> Callable[[], Any]:
         raise WorkerError(f"cannot load {what} here: {type(error).__name__}: {error}") from error
 
 
-_unpacked: tempfile.TemporaryDirectory[str] | None = None
-"""Sources of the problem at hand: they stay while it may import more of them, and go with the process."""
+_unpacked: tuple[str, tempfile.TemporaryDirectory[str]] | None = None
+"""Digest and sources of the problem at hand: they stay while it may import more of them, and go with the process."""
 
 
 def _unpack(code: Code, data: bytes) -> Path:
     global _unpacked
+    if _unpacked is not None and _unpacked[0] == code.sha256:  # another thread of this worker was first
+        return Path(_unpacked[1].name) / code.entry
     if _unpacked is not None:
-        _unpacked.cleanup()
-    _unpacked = tempfile.TemporaryDirectory(prefix="pardiff-code-", ignore_cleanup_errors=True)
-    folder = Path(_unpacked.name)
+        _unpacked[1].cleanup()
+    made = tempfile.TemporaryDirectory(prefix="pardiff-code-", ignore_cleanup_errors=True)
+    _unpacked = (code.sha256, made)
+    folder = Path(made.name)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for info in archive.infolist():
             target = (folder / info.filename).resolve()

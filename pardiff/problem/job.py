@@ -89,7 +89,7 @@ def _check(path: Path, number: int, check: Any) -> list[Target | Broken]:
     if name is not None:
         if len(found) != 1 or not isinstance(found[0], Target):
             raise InputError(f"{where}: name {name!r} needs a target that is one problem, not {len(found)}")
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name):
-            raise InputError(f"{where}: name: got {name!r}; expected letters, digits, '_', '-' or '.'")
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w-]*", name):
+            raise InputError(f"{where}: name: got {name!r}; expected letters, digits, '_' or '-'")
         found = [replace(found[0], name=name, factory=found[0].factory or found[0].name)]
     return [replace(t, settings=settings) if isinstance(t, Target) else t for t in found]

@@ -7,6 +7,8 @@ order of the mapping and C order within a leaf.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,25 +163,36 @@ def parse_parameters(x0: Structure) -> tuple[Layout, list[NDArray[Any]]]:
 
 
 def _parse_leaf(name: str, value: Any) -> NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray | np.matrix):
+        raise InputError(f"x0: array {name!r} is a {type(value).__name__}; expected a plain array: np.asarray(...) it")
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise InputError(f"x0: array {name!r} is not an array ({error}); expected floats") from None
+        raise InputError(
+            f"x0: array {name!r} is not an array ({error}); expected floats; several arrays go into a mapping of names"
+        ) from None
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
-        remedy = "convert it with .astype(float)" if array.dtype.kind in "iub" else "expected float64, 32 or 16"
-        raise InputError(f"x0: array {name!r} has dtype {array.dtype}; expected real floating point: {remedy}")
+        remedy = ": convert it with .astype(float)" if array.dtype.kind in "iub" else " of 64, 32 or 16 bits"
+        raise InputError(f"x0: array {name!r} has dtype {array.dtype}; expected real floating point{remedy}")
     if not np.isfinite(array).all():
         where = label(name, tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0]))
         raise InputError(f"x0: {where} is {array[~np.isfinite(array)][0]}; expected finite parameters")
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
 
 
+def _is_name(key: Any) -> bool:
+    """Whether a name can be part of a path in a store."""
+    if not isinstance(key, str) or not 0 < len(key) <= 200 or key in _RESERVED:
+        return False
+    return not any(c in "/\\\0" or "\ud800" <= c <= "\udfff" for c in key)
+
+
 def _walk(value: Any, what: str, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """Leaves of a nested mapping with their joined names, in order."""
     for key, item in value.items():
-        if not isinstance(key, str) or not key or "/" in key or "\0" in key or key in _RESERVED or len(key) > 200:
+        if not _is_name(key):
             raise InputError(
-                f"{what}: {key!r} cannot name an array; expected a text of 1 to 200 characters without '/'"
+                f"{what}: {key!r} cannot name an array; expected a text of 1 to 200 characters without '/' or '\\'"
             )
         if isinstance(item, Mapping):
             yield from _walk(item, what, (*path, key))
@@ -240,6 +253,14 @@ def parse_gradient(layout: Layout, value: Structure) -> FloatArray:
     return flat
 
 
+def parameters_digest(layout: Layout, arrays: list[NDArray[Any]]) -> str:
+    """SHA-256 of names, shapes, dtypes and numbers of x0."""
+    digest = hashlib.sha256(json.dumps(layout.to_json()).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
 def flatten(layout: Layout, arrays: list[NDArray[Any]]) -> FloatArray:
     """The leaves one after another as float64, shape (n,)."""
     return np.concatenate([np.asarray(a, dtype=np.float64).reshape(-1) for a in arrays])
@@ -264,7 +285,10 @@ def parse_bounds(layout: Layout, bounds: Any) -> tuple[FloatArray, FloatArray] |
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         bounds = (bounds.lb, bounds.ub)
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise InputError(f"bounds: got {type(bounds).__name__}; expected a pair (lower, upper)")
+        raise InputError(
+            f"bounds: got {type(bounds).__name__}; expected a pair (lower, upper), each a number or a structure like "
+            f"x0, or a scipy.optimize.Bounds"
+        )
     lower, upper = (_parse_side(layout, side, what) for side, what in zip(bounds, ("lower", "upper"), strict=True))
     return lower, upper
 
@@ -274,10 +298,14 @@ def _parse_side(layout: Layout, side: Any, what: str) -> FloatArray:
     scalar = not isinstance(side, Mapping) and np.ndim(side) == 0
     items = [side] * len(layout.leaves) if scalar else leaves_like(layout, side, f"bounds: {what}")
     for leaf, item in zip(layout.leaves, items, strict=True):
+        item = {"lower": -np.inf, "upper": np.inf}[what] if item is None else item
         try:
             flat[leaf.start : leaf.stop] = np.broadcast_to(np.asarray(item, dtype=float), leaf.shape).reshape(-1)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"bounds: {what} side of array {leaf.name!r} does not fit: {error}") from None
+        except (TypeError, ValueError):
+            raise InputError(
+                f"bounds: the {what} side of array {leaf.name!r} has shape {np.shape(item)}; expected numbers of the "
+                f"array's shape {leaf.shape}, or one number for all"
+            ) from None
     if np.isnan(flat).any():
         raise InputError(f"bounds: {what} side has NaN at {layout.label(int(np.argmax(np.isnan(flat))))}")
     return flat

@@ -30,7 +30,7 @@ class Problem:
     bounds : pair or None
         ``(lower, upper)``, each a scalar or a structure like ``x0``. fun is never evaluated outside.
     name : str or None
-        Name of the audit; by default that of the factory.
+        Name of the audit in `gradcheck`; on the command line it is the factory's.
     **options
         Any option of `gradcheck` that this problem pins: ``method``, ``order``, ``rel_step``,
         ``abs_step``, ``rtol``, ``atol``, ``mode``, ``block_size``, ``seed``.

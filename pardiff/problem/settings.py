@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from pardiff.errors import InputError, closest
 
 METHODS = ("central", "forward", "backward")
@@ -43,13 +45,16 @@ class Settings:
         _choice("method", self.method, METHODS)
         _choice("mode", self.mode, MODES)
         for name in ("rel_step", "abs_step"):
-            _number(name, getattr(self, name), positive=True)
+            object.__setattr__(self, name, _number(name, getattr(self, name), positive=True))
         for name in ("rtol", "atol"):
-            _number(name, getattr(self, name), positive=False)
+            object.__setattr__(self, name, _number(name, getattr(self, name), positive=False))
         for name in ("order", "block_size", "seed"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
                 raise InputError(f"{name}: got {value!r}; expected a whole number")
+            object.__setattr__(self, name, int(value))
         if self.block_size is not None and self.block_size < 1:
             raise InputError(f"block_size: got {self.block_size}; expected at least 1")
         if self.order is not None and self.order not in ORDERS[self.method or "central"]:
@@ -86,10 +91,17 @@ def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise InputError(f"{name}: got {value!r}; {closest(str(value), choices)}")
 
 
-def _number(name: str, value: Any, *, positive: bool) -> None:
+def _number(name: str, value: Any, *, positive: bool) -> float | None:
     if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise InputError(f"{name}: got {value!r}; expected a finite number")
-    if value < 0 or (positive and value == 0):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{name}: got {value!r}; expected a finite number")
+    if number < 0 or (positive and number == 0):
         raise InputError(f"{name}: got {value!r}; expected a {'positive' if positive else 'non-negative'} number")
+    return number

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pardiff.errors import PardiffError, TargetError, closest
-from pardiff.problem.bundle import Code, execute_file, find_factory, sha256, zip_sources
+from pardiff.problem.bundle import Code, execute_file, find_factory, module_sources, sha256, zip_sources
 from pardiff.problem.problem import Problem, ProblemFactory
 from pardiff.problem.settings import Settings
 
@@ -57,8 +57,7 @@ class Target:
         """What of the problem's source goes into the fingerprint."""
         if self.path is not None:
             return zip_sources(self.path)
-        file = getattr(importlib.import_module(self.module), "__file__", None)
-        return Path(file).read_bytes() if file else self.module.encode()
+        return module_sources(self.module)
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,10 @@ def find_targets(text: str) -> list[Target | Broken]:
     if head.endswith(".py"):
         if not path.is_file():
             raise TargetError(f"no file {head!r}; {_closest_file(path)}")
-        return [_target(path, find_factory(_names(path), name, head))] if colons else _in_file(path)
+        if not colons:
+            return _in_file(path)
+        find_factory(_names(path), name, head)
+        return [_target(path, name)]
     module, colon, factory = text.partition(":")
     if colon and not colons and module.replace(".", "").isidentifier():
         return [_in_module(module, factory)]
@@ -99,8 +101,8 @@ def find_targets(text: str) -> list[Target | Broken]:
     raise TargetError(f"no target {text!r}; {_closest_file(path)}")
 
 
-def _target(path: Path, factory: ProblemFactory) -> Target:
-    return Target(f"{path}::{factory.name}", factory.name, path.resolve(), "")
+def _target(path: Path, name: str) -> Target:
+    return Target(f"{path}::{name}", name, path.resolve(), "")
 
 
 def _names(path: Path) -> dict[str, Any]:
@@ -111,21 +113,24 @@ def _names(path: Path) -> dict[str, Any]:
 
 
 def _in_file(path: Path) -> list[Target | Broken]:
-    found = [f for f in _names(path).values() if isinstance(f, ProblemFactory)]
+    found = {name: f for name, f in _names(path).items() if isinstance(f, ProblemFactory)}
     if not found:
         raise TargetError(f"{path} has no problem; put @pardiff.problem above a function that returns one")
-    own = [f for f in found if f.build.__module__ == f"pardiff_target_{path.stem}"] or found
-    return [_target(path, factory) for factory in own if factory.batch]
+    module = f"pardiff_target_{path.stem}"
+    # what is imported from another file belongs to that file
+    own = {n: f for n, f in found.items() if getattr(f.build, "__module__", module) == module} or found
+    first = {id(f): name for name, f in reversed(own.items())}
+    return [_target(path, name) for name, f in own.items() if f.batch and first[id(f)] == name]
 
 
 def _in_folder(folder: Path) -> list[Target | Broken]:
     targets: list[Target | Broken] = []
     for path in sorted(folder.glob("*.py")):
         try:
-            if _mentions_problem(path):
+            if path.is_file() and _mentions_problem(path):
                 targets.extend(_in_file(path))
-        except (TargetError, SyntaxError) as error:
-            text = str(error) if isinstance(error, TargetError) else f"{path}: SyntaxError: {error}"
+        except Exception as error:  # whatever is in a file, the others are run
+            text = str(error) if isinstance(error, TargetError) else f"{path}: {type(error).__name__}: {error}"
             targets.append(Broken(str(path), path.stem, text))
     if not targets:
         raise TargetError(f"{folder} has no workflow; expected .py files with @pardiff.problem in them")
@@ -133,13 +138,12 @@ def _in_folder(folder: Path) -> list[Target | Broken]:
 
 
 def _mentions_problem(path: Path) -> bool:
-    """Whether some function in the file is decorated with ``problem``; helpers are not imported."""
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        for decorator in getattr(node, "decorator_list", ()):
-            target = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if "problem" in (getattr(target, "attr", None), getattr(target, "id", None)):
-                return True
-    return False
+    """Whether the file could define problems; helpers need not be imported, nor files that are not Python."""
+    names = {
+        getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "name", None)
+        for node in ast.walk(ast.parse(path.read_bytes()))
+    }
+    return "problem" in names
 
 
 def _in_module(module: str, factory: str) -> Target:

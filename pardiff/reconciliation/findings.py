@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pardiff.storage.ledger import Ledger
+
+SAME_VALUE = 1e-6
+"""Relative difference of values of fun up to which other hardware or libraries may explain it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Finding:
 
 
 def array_finding(
-    name: str, size: int, counts: Mapping[str, int], wrong_claims: int, worst: Sequence[Mapping[str, Any]]
+    name: str, size: int, counts: Mapping[str, int], wrong_claims: int, worst: Sequence[Mapping[str, Any]], rtol: float
 ) -> Finding:
     """The gravest thing to be said of an array that did not pass.
 
@@ -33,94 +37,100 @@ def array_finding(
     wrong_claims : int
         Entries where the analytical derivative is not finite although fun can be differentiated.
     worst : sequence of mappings
-        Its worst entries, as fields of `Entry`.
+        Its worst entries, as fields of `Entry`; those of the gravest verdict are named.
+    rtol : float
+        The smallest relative tolerance with which it would pass; infinite if there is none.
     """
-    labels = ", ".join(entry["label"] for entry in worst)
     first = worst[0]
+    named = [entry["label"] for entry in worst if entry["verdict"] == first["verdict"]]
+    labels = ", ".join(named)
     of = _entries(size)
+    values = f"{first['label']} is {first['analytical']:.6g} analytically, {_numerical(first)} numerically"
     if counts["fail"]:
         kind = "mismatch"
-        message = (
-            f"{counts['fail']} of {of} {_differ(counts['fail'])}, most of all {labels}: "
-            f"{first['label']} is {first['analytical']:.6g} analytically, "
-            f"{first['numerical']:.6g} ± {first['uncertainty']:.1g} numerically"
-        )
+        differ = "differs" if counts["fail"] == 1 else "differ"
+        most = f", most of all {labels}" if counts["fail"] > 1 else ""
+        message = f"{counts['fail']:,} of {of} {differ}{most}: {values}"
     elif wrong_claims:
         kind = "nonfinite"
-        message = f"the analytical derivative is not finite at {wrong_claims} of {of}, first {labels}"
+        message = f"the analytical derivative is not finite at {wrong_claims:,} of {of}: {labels}"
     elif counts["error"]:
         kind = "error"
-        message = f"fun raised at {counts['error']} of {of}: {labels}"
+        message = f"fun raised at {counts['error']:,} of {of}: {labels}"
     elif counts["missing"]:
         kind = "incomplete"
-        message = f"{counts['missing']} of {of} have no numerical derivative yet"
+        message = f"{counts['missing']:,} of {of} have no numerical derivative yet"
     elif counts["nonfinite"]:
         kind = "nonfinite"
-        message = f"fun is not finite near x0 at {counts['nonfinite']} of {of}: {labels}"
+        message = f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
+    elif math.isnan(first["numerical"]):
+        kind = "inconclusive"
+        message = f"bounds leave no room for a step at {labels}"
     else:
         kind = "inconclusive"
         message = (
-            f"{counts['inconclusive']} of {of} agree no better than their error bars let one see, worst {labels}: "
-            f"{first['label']} is {first['analytical']:.6g} analytically, "
-            f"{first['numerical']:.6g} ± {first['uncertainty']:.1g} numerically"
+            f"{counts['inconclusive']:,} of {of} cannot be decided, as the error bar exceeds the tolerance: {values}; "
+            f"{_remedy(first, rtol)}"
         )
-    evidence = {"counts": dict(counts), "worst": [entry["label"] for entry in worst]}
-    return Finding(name, kind, message, evidence)
+    return Finding(name, kind, message, {"counts": dict(counts), "worst": named})
+
+
+def _numerical(entry: Mapping[str, Any]) -> str:
+    return f"{entry['numerical']:.6g} ± {entry['uncertainty']:.1g}"
+
+
+def _remedy(entry: Mapping[str, Any], rtol: float) -> str:
+    """What would let an undecided array pass, as far as is known."""
+    reach = abs(entry["residual"]) + entry["uncertainty"]
+    if abs(entry["analytical"]) <= entry["uncertainty"] or not rtol < 1:
+        return f"if a derivative of this size is as good as none, an atol of {reach:.1e} would pass it"
+    return f"an rtol of {rtol:.1e} would pass, or try a higher order, or a fun of higher precision"
 
 
 def run_findings(ledger: Ledger) -> list[Finding]:
     """What the values of fun at x0, and its errors, say about the run."""
     findings = []
-    value, repeat = ledger.info["start"]["value"], ledger.info["start"]["repeat"]
+    start = ledger.info["start"]
+    value, repeat = start["value"], start["repeat"]
     if value != repeat:
-        findings.append(
-            Finding(
-                "",
-                "nondeterministic",
-                f"fun is not deterministic: called twice at x0 it gave {value!r} and {repeat!r}; fix its seed",
-                {"values": [value, repeat]},
-            )
+        message = f"fun is not deterministic: called twice at x0 it gave {value!r} and {repeat!r}; fix its seed"
+        findings.append(Finding("", "nondeterministic", message, {"values": [value, repeat]}))
+    if start["single_precision"]:
+        message = (
+            "fun returns float32 precision, whatever its dtype: rtol is 1e-3 unless given, and error bars are wide; "
+            "evaluate it in float64 to certify more"
         )
-    if ledger.info["start"]["single_precision"]:
-        findings.append(
-            Finding(
-                "",
-                "precision",
-                "fun returns float32 precision, whatever its dtype: rtol is 1e-3 unless given, and error bars are "
-                "wide; evaluate it in float64 to certify more",
-            )
-        )
+        findings.append(Finding("", "precision", message))
     records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
     others = {record.worker: record.base for record in records if record.base not in (value, repeat)}
+    far = other_values(ledger)
     if others and value == repeat:
         worker, base = sorted(others.items())[0]
-        findings.append(
-            Finding(
-                "",
-                "heterogeneous",
-                f"fun at x0 is {value!r} in the client, but {base!r} on {worker}"
-                f"{f' and {len(others) - 1} more workers' if len(others) > 1 else ''}: "
-                f"other hardware, libraries or data, or a fun that is not deterministic",
-                {"client": value, "workers": others},
-            )
+        more = f" and {len(others) - 1} more workers" if len(others) > 1 else ""
+        message = (
+            f"fun at x0 is {value!r} in the client, but {base!r} on {worker}{more}: "
+            f"other hardware, libraries or data, or a fun that is not deterministic"
+            f"{'; that is more than rounding, and nothing passes on it' if far else ''}"
         )
-    errors = [(int(i), text) for record in records for i, text in record.errors.items()]
+        findings.append(Finding("", "heterogeneous", message, {"client": value, "workers": others}))
+    errors = sorted((int(i), text) for record in records for i, text in record.errors.items())
     if errors:
-        coordinate, text = min(errors)
-        findings.append(
-            Finding(
-                "",
-                "error",
-                f"fun raised at {_entries(len(errors))}, first at {ledger.layout.label(coordinate)}: {text}",
-                {"errors": {ledger.layout.label(i): text for i, text in sorted(errors)[:20]}},
-            )
-        )
+        coordinate, text = errors[0]
+        message = f"fun raised at {ledger.layout.label(coordinate)}: {text}"
+        evidence = {"errors": {ledger.layout.label(i): text for i, text in errors[:20]}}
+        findings.append(Finding("", "error", message, evidence))
     return findings
+
+
+def other_values(ledger: Ledger) -> dict[str, float]:
+    """Values of fun at x0 by worker, where they differ from the client's by more than rounding."""
+    start = ledger.info["start"]
+    if start["value"] != start["repeat"]:
+        return {}
+    allowed = SAME_VALUE * abs(start["value"]) + 10 * start["noise"]
+    records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
+    return {r.worker: r.base for r in records if not abs(r.base - start["value"]) <= allowed}
 
 
 def _entries(count: int) -> str:
     return "1 entry" if count == 1 else f"{count:,} entries"
-
-
-def _differ(count: int) -> str:
-    return "differs" if count == 1 else "differ"

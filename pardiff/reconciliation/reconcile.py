@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pardiff.evaluation import estimate
 from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
-from pardiff.reconciliation.findings import Finding, array_finding, run_findings
+from pardiff.reconciliation.findings import Finding, array_finding, other_values, run_findings
 from pardiff.reconciliation.verdicts import (
     RootMeanSquare,
     Verdict,
@@ -57,6 +57,8 @@ class ArrayResult:
     counts: dict[str, int]
     """Entries by verdict."""
     verdict: Verdict
+    wrong: int
+    """Entries that fail, or where the analytical derivative alone is not finite."""
     max_error: float
     """Largest ``|analytical - numerical|`` relative to the larger of the two; NaN if none is known."""
     certified_rtol: float
@@ -80,11 +82,13 @@ class Reconciliation:
     """Forward passes: of all blocks, of the start, and one at x0 on each worker."""
     claimed: bool
     """Whether the problem has an analytical gradient."""
+    unfinished: bool
+    """Whether some block of some wave is not done, or the run has not come to its end."""
 
     @property
     def complete(self) -> bool:
-        """Whether every entry has a derivative or a reason of its own for having none."""
-        return not (self.counts["missing"] or self.counts["error"])
+        """Whether the run is finished, and every entry has a derivative or a reason for having none."""
+        return not (self.unfinished or self.counts["missing"] or self.counts["error"])
 
     @property
     def exit_status(self) -> int:
@@ -177,16 +181,23 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
     counts: Counter[str] = Counter()
     for array in arrays:
         counts.update(array.counts)
+    unfinished = ledger.info.get("state") == "running" or any(
+        len(ledger.records(wave.number)) < wave.blocks for wave in ledger.waves
+    )
+    verdict = combine(array.verdict for array in arrays)
+    if verdict is Verdict.PASS and (unfinished or other_values(ledger)):
+        verdict = Verdict.INCONCLUSIVE
     return Reconciliation(
-        verdict=combine(array.verdict for array in arrays),
+        verdict=verdict,
         counts={name: counts[name] for name in VERDICTS},
         arrays=arrays,
         findings=(
-            *(array.finding for array in arrays if array.finding is not None),
             *run_findings(ledger),
+            *(array.finding for array in arrays if array.finding is not None),
         ),
         nfev=_nfev(ledger),
         claimed=bool(ledger.info["claimed"]),
+        unfinished=unfinished,
     )
 
 
@@ -207,7 +218,7 @@ def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
         ledger.write("residual", leaf, part.start, stop, part.residual)
         ledger.write("verdict", leaf, part.start, stop, part.verdict)
         codes += np.bincount(part.verdict, minlength=len(VERDICTS))
-        wrong_claims += int(np.sum((part.state == estimate.DONE) & (part.verdict == NONFINITE)))
+        wrong_claims += int(np.sum((part.state != estimate.NONFINITE) & (part.verdict == NONFINITE)))
         size = np.abs(part.residual)
         error = relative(size, part.analytical, part.numerical, rms)
         proof = needed_rtol(size + part.uncertainty, part.analytical, part.numerical, rms)
@@ -215,12 +226,13 @@ def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
         certified = max(certified, float(np.where(np.isnan(proof), math.inf, proof).max(initial=0.0)))
     counts = {name: int(codes[code]) for code, name in enumerate(VERDICTS)}
     verdict = _array_verdict(counts, leaf.size, wrong_claims)
-    result = ArrayResult(leaf.name, leaf.shape, counts, verdict, max_error, certified, rms)
+    wrong = counts["fail"] + wrong_claims
+    result = ArrayResult(leaf.name, leaf.shape, counts, verdict, wrong, max_error, certified, rms)
     if not ledger.info["claimed"] or verdict is Verdict.PASS:
         return result
     first = worst_of(ledger, leaf, rms, rtol, atol, 3)
-    finding = array_finding(leaf.name, leaf.size, counts, wrong_claims, [vars(e) for e in first if e.verdict != "pass"])
-    return ArrayResult(leaf.name, leaf.shape, counts, verdict, max_error, certified, rms, finding)
+    finding = array_finding(leaf.name, leaf.size, counts, wrong_claims, [vars(e) for e in first], certified)
+    return replace(result, finding=finding)
 
 
 def _array_verdict(counts: dict[str, int], size: int, wrong_claims: int) -> Verdict:

@@ -88,7 +88,9 @@ def judge(
     """Residual and verdict of some entries of one array.
 
     PASS where the truth certainly lies within the tolerance, ``|r| + u <= t``; FAIL where it certainly
-    does not, ``|r| - u > t``. Both comparisons are false for NaN, which therefore never passes.
+    does not, ``|r| - u > t``. Both comparisons are false for NaN, which therefore never passes. The
+    error bar of the fixed stencil supports no FAIL: until the step search has looked at an entry, as in
+    an unfinished audit, it is INCONCLUSIVE.
 
     Parameters
     ----------
@@ -110,7 +112,7 @@ def judge(
         allowed = tolerance(analytical, numerical, rms, rtol, atol)
         verdict = np.full(len(residual), INCONCLUSIVE, dtype=np.int8)
         verdict[size + uncertainty <= allowed] = PASS
-        verdict[size - uncertainty > allowed] = FAIL
+        verdict[(size - uncertainty > allowed) & (state == estimate.SEARCHED)] = FAIL
         # an infinite tolerance, of an infinite derivative, allows nothing
         verdict[~np.isfinite(size + uncertainty + allowed)] = INCONCLUSIVE
     if claimed:

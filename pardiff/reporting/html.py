@@ -59,7 +59,7 @@ def render_index(rows: Sequence[dict[str, object]], headline: str, verdict: str,
     Parameters
     ----------
     rows : sequence of dict
-        ``name``, ``verdict``, ``headline``, ``parameters``, ``nfev``, ``seconds``, ``link`` of each problem.
+        ``name``, ``verdict``, ``headline``, ``parameters``, ``nfev``, ``seconds``, ``created`` and ``link`` of each.
     """
     return (
         _environment().get_template("index.html").render(rows=rows, headline=headline, verdict=verdict, created=created)

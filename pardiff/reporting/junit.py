@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -24,7 +25,12 @@ def render_junit(summaries: Sequence[Summary], broken: Sequence[tuple[str, str]]
     """
     root = ElementTree.Element("testsuites", name="pardiff")
     for summary in summaries:
-        suite = ElementTree.SubElement(root, "testsuite", name=printable(summary.name), time=f"{summary.seconds:.3f}")
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=printable(summary.name),
+            time=f"{0.0 if math.isnan(summary.seconds) else summary.seconds:.3f}",
+        )
         for array in summary.arrays:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=printable(summary.name), name=printable(array.name)

@@ -126,6 +126,19 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
     )
 
 
+def upward(value: float, digits: int = 2) -> str:
+    """A bound for people, rounded up so that it still is one.
+
+    >>> upward(1.01e-9), upward(9.96), upward(float("inf")), upward(0.25)
+    ('1.1e-09', '10', 'inf', '0.25')
+    """
+    text = f"{value:.{digits}g}"
+    if math.isfinite(value) and float(text) < value:
+        unit = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+        text = f"{float(text) + unit:.{digits}g}"
+    return text
+
+
 def headline(reconciliation: Reconciliation, rtol: float) -> str:
     """The verdict in one sentence."""
     counts = reconciliation.counts
@@ -136,10 +149,11 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
     if not reconciliation.claimed:
         return f"no analytical gradient to compare with: {total - counts['missing']:,} derivatives are numerical only"
     if reconciliation.verdict is Verdict.PASS:
-        return f"{agree:,} of {total:,} {entries} agree; certified to rtol {certified:.2g} (asked for {rtol:.2g})"
+        return f"{agree:,} of {total:,} {entries} agree; certified to rtol {upward(certified)} (asked for {rtol:.2g})"
     if reconciliation.verdict is Verdict.FAIL:
         bad = [array.name for array in reconciliation.arrays if array.verdict is Verdict.FAIL]
-        wrong = counts["fail"] + counts["nonfinite"]
+        wrong = sum(array.wrong for array in reconciliation.arrays)
+        counts = {**counts, "nonfinite": counts["nonfinite"] + counts["fail"] - wrong}
         named = ", ".join(bad[:4]) + (f" and {len(bad) - 4} more" if len(bad) > 4 else "")
         text = f"{wrong:,} of {total:,} {entries} {'is' if wrong == 1 else 'are'} wrong, in {named}"
     else:
@@ -152,8 +166,10 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
             ("error", "raised an error"),
             ("missing", "not evaluated"),
         )
-        if counts[kind] and not (kind == "nonfinite" and reconciliation.verdict is Verdict.FAIL)
+        if counts[kind]
     ]
+    if reconciliation.unfinished and not counts["missing"]:
+        rest.append("not finished")
     return "; ".join([text, *rest])
 
 

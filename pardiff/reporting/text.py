@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pardiff.reporting.summary import Summary
+from pardiff.reporting.summary import Summary, upward
 
 ARRAY_COLUMNS = (
     "array",
@@ -25,12 +25,10 @@ WORST_COLUMNS = ("entry", "verdict", "analytical", "numerical", "± uncertainty"
 def number(value: float, digits: int = 3) -> str:
     """A float for people.
 
-    >>> number(1.23456e-7), number(float("inf")), number(float("nan"))
-    ('1.23e-07', 'not certified', '-')
+    >>> number(1.23456e-7), number(float("nan"))
+    ('1.23e-07', '-')
     """
-    if math.isnan(value):
-        return "-"
-    return "not certified" if math.isinf(value) else f"{value:.{digits}g}"
+    return "-" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def derivative(value: float) -> str:
@@ -50,7 +48,7 @@ def array_rows(summary: Summary) -> list[list[str]]:
             f"{array.counts['inconclusive']:,}",
             f"{sum(array.counts[kind] for kind in ('kink', 'nonfinite', 'error', 'missing')):,}",
             number(array.max_error),
-            number(array.certified_rtol),
+            upward(array.certified_rtol, 3) if math.isfinite(array.certified_rtol) else "not certified",
         ]
         for array in summary.arrays
     ]
@@ -76,8 +74,9 @@ def worst_rows(summary: Summary, count: int) -> list[list[str]]:
 def effort(summary: Summary) -> str:
     """What the audit cost, and how it was made."""
     settings = summary.settings
+    time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
-        f"{summary.nfev:,} forward passes in {summary.seconds:.2f} s; {settings['method']} differences of order "
+        f"{summary.nfev:,} forward passes{time}; {settings['method']} differences of order "
         f"{settings['order']}, rtol {settings['rtol']:g}, atol {settings['atol']:g}"
     )
 

@@ -7,9 +7,13 @@ when its record is there, which is written after its results and carries their c
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
+import os
+import re
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +34,9 @@ from pardiff.storage.schema import QUANTITIES, SCHEMA, TILE, BlockRecord, tile_s
 
 STORE = "audit.zarr"
 CODE = "code"
+REPORTS = ("report.html", "report.md", "report.json", "junit.xml")
+"""Files beside the store that are made from it."""
+LOCK = ".lock"
 
 
 class Audit:
@@ -43,9 +50,21 @@ class Audit:
         self.waves: list[Wave] = []
         self._arrays: dict[str, Any] = {}
         self._records: dict[int, dict[int, BlockRecord]] = {}
-        for number, count, size in self.info["waves"]:
-            index = None if number == 1 else self._array(f"blocks/wave{number}/index")[:]
+        for number, count, size, checksum_ in self.info["waves"]:
+            index = None if number == 1 else self._index(number)
+            if number > 1 and (index is None or zlib.crc32(index.data) != checksum_):
+                # a later wave follows from the earlier ones, and is planned again
+                self.info["state"] = "running"
+                self.info["waves"] = self.info["waves"][: number - 1]
+                break
             self.waves.append(Wave(number, count, size, index))
+
+    def _index(self, wave: int) -> NDArray[np.int64] | None:
+        """Coordinates of a later wave; None where the file is damaged."""
+        try:
+            return np.ascontiguousarray(self._array(f"blocks/wave{wave}/index")[:])
+        except Exception:  # whatever a truncated or altered file makes the reader say
+            return None
 
     # -- opening and creating
 
@@ -63,7 +82,9 @@ class Audit:
         folder = audit_folder(path)
         store = folder / STORE
         if not store.exists():
-            raise NotAnAuditError(f"no audit at {folder}: there is no {STORE} in it")
+            inside = sorted(p.parent.name for p in folder.glob(f"*/{STORE}"))
+            hint = f"; it holds audits: {', '.join(inside)}" if inside else ""
+            raise NotAnAuditError(f"no audit at {folder}: there is no {STORE} in it{hint}")
         with _sentence(folder, "read"):
             try:
                 group = zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
@@ -78,8 +99,13 @@ class Audit:
             if schema is None:
                 raise NotAnAuditError(f"{store} is a Zarr group, but not an audit of pardiff; choose another place")
             if schema != SCHEMA:
-                raise NotAnAuditError(f"{store} has format {schema}; this pardiff reads format {SCHEMA}")
-            return cls(folder, group)
+                raise NotAnAuditError(f"{store} has format {schema!r}; this pardiff reads format {SCHEMA}")
+            try:
+                return cls(folder, group)
+            except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+                raise StoreError(
+                    f"the audit at {folder} is damaged: {type(error).__name__}: {error}; remove it to start over"
+                ) from None
 
     @classmethod
     def create(
@@ -97,7 +123,7 @@ class Audit:
                     **info,
                     "layout": layout.to_json(),
                     "state": "running",
-                    "waves": [[first.number, first.count, first.block_size]],
+                    "waves": [[first.number, first.count, first.block_size, 0]],
                 }
                 group = zarr.open_group(partial, mode="w", zarr_format=3, attributes=attributes)
                 _create_arrays(group, layout, arrays)
@@ -114,9 +140,10 @@ class Audit:
         for key in dict.fromkeys([*fingerprint, *stored]):
             if stored.get(key) != fingerprint.get(key):
                 was, now_ = (_short(f.get(key)) for f in (stored, fingerprint))
+                remedy = "" if key not in ("rtol", "atol") else "'pardiff reconcile' compares anew without a pass; "
                 raise FingerprintError(
                     f"the audit at {self.folder} was started with another {key} (there: {was}, now: {now_}); "
-                    f"--fresh (or removing the folder) starts over, another --out keeps both"
+                    f"{remedy}--fresh (or removing the folder) starts over, another place keeps both"
                 )
 
     # -- results of blocks
@@ -125,32 +152,49 @@ class Audit:
         """Make room for the results of a later wave."""
         with _sentence(self.folder, "write"):
             _create_wave(self.group, wave)
-            self.update(waves=[*self.info["waves"], [wave.number, wave.count, wave.block_size]])
+            assert wave.index is not None
+            entry = [wave.number, wave.count, wave.block_size, zlib.crc32(np.ascontiguousarray(wave.index).data)]
+            self.update(waves=[*self.info["waves"], entry])
+            self._arrays.clear()
         self.waves.append(wave)
         self._records[wave.number] = {}
 
     def records(self, wave: int) -> dict[int, BlockRecord]:
         """Records of the blocks that are done, as the store has them when first asked."""
         if wave not in self._records:
-            with _sentence(self.folder, "read"):
-                texts = self._array(f"blocks/wave{wave}/record")[:]
-            self._records[wave] = {block: BlockRecord.from_json(str(text)) for block, text in enumerate(texts) if text}
+            self._records[wave] = dict(self._read_records(wave))
         return self._records[wave]
+
+    def _read_records(self, wave: int) -> Iterator[tuple[int, BlockRecord]]:
+        try:
+            texts: Any = self._array(f"blocks/wave{wave}/record")[:]
+        except Exception:  # one file that is cut off makes the whole array unreadable
+            texts = None
+        for block in range(self.waves[wave - 1].blocks):
+            record = self.record(wave, block) if texts is None else _parse_record(str(texts[block]))
+            if record is not None and (record.wave, record.block) == (wave, block):
+                yield block, record
 
     def record(self, wave: int, block: int) -> BlockRecord | None:
         """The record of one block, read from the store."""
-        with _sentence(self.folder, "read"):
-            text = str(self._array(f"blocks/wave{wave}/record")[block])
-        return BlockRecord.from_json(text) if text else None
+        try:
+            return _parse_record(str(self._array(f"blocks/wave{wave}/record")[block]))
+        except Exception:  # whatever an altered file makes the reader say: the block is not done
+            return None
 
-    def drop_damaged(self) -> list[tuple[int, int]]:
-        """Forget the records of blocks whose results do not match their checksum; returns them."""
+    def drop_damaged(self, *, erase: bool = False) -> list[tuple[int, int]]:
+        """Forget the records of blocks whose results do not match their checksum; returns their numbers.
+
+        With ``erase`` they are taken out of the store too, so that the blocks are done again.
+        """
         damaged = []
         for wave in self.waves:
             for block, record in list(self.records(wave.number).items()):
-                if not self._is_whole(record):
-                    damaged.append((wave.number, block))
-                    del self._records[wave.number][block]
+                if self._is_whole(record):
+                    continue
+                damaged.append((wave.number, block))
+                del self._records[wave.number][block]
+                if erase:
                     with _sentence(self.folder, "write"):
                         self._array(f"blocks/wave{wave.number}/record")[block] = ""
         return damaged
@@ -185,9 +229,7 @@ class Audit:
         return found
 
     def _results(self, wave: Wave, start: int, stop: int) -> Estimates:
-        with _sentence(self.folder, "read"):
-            matrix = self._array(f"blocks/wave{wave.number}/values")[:, start:stop]
-        found = Estimates.from_matrix(np.array(matrix))
+        found = Estimates.from_matrix(self._matrix(wave, start, stop))
         done = np.zeros(wave.blocks, dtype=bool)
         done[list(self.records(wave.number))] = True
         missing = ~done[np.arange(start, stop) // wave.block_size]
@@ -198,6 +240,20 @@ class Audit:
                 f"run it again to redo the block"
             )
         return found
+
+    def _matrix(self, wave: Wave, start: int, stop: int) -> FloatArray:
+        """Results as they are stored; NaN where a block that is not done has an unreadable file."""
+        values = self._array(f"blocks/wave{wave.number}/values")
+        try:
+            return np.array(values[:, start:stop])
+        except Exception:  # what a damaged file makes the reader say; only files of finished blocks matter
+            matrix = np.full((len(RESULTS), stop - start), np.nan)
+        for record in self.records(wave.number).values():
+            low, high = max(start, record.start), min(stop, record.stop)
+            if low < high:
+                with _sentence(self.folder, "read"):
+                    matrix[:, low - start : high - start] = values[:, low:high]
+        return matrix
 
     # -- arrays by name
 
@@ -228,6 +284,25 @@ class Audit:
         for leaf in self.layout.leaves:
             for start, stop in leaf_tiles(leaf):
                 self.write("analytical", leaf, start, stop, analytical[leaf.start + start : leaf.start + stop])
+        self.update(analytical_checksum=self._analytical_checksum())
+
+    def _analytical_checksum(self) -> int:
+        value = 0
+        for leaf in self.layout.leaves:
+            for start, stop in leaf_tiles(leaf):
+                value = zlib.crc32(np.ascontiguousarray(self.read("analytical", leaf, start, stop), "<f8").data, value)
+        return value
+
+    def check_analytical(self) -> None:
+        """Raise `StoreError` if the analytical gradient is not the one that was written."""
+        if self.info["claimed"] and self._analytical_checksum() != self.info.get("analytical_checksum"):
+            raise StoreError(f"the audit at {self.folder} is damaged: its analytical gradient is another; run it again")
+
+    def write_parameters(self, arrays: list[NDArray[Any]]) -> None:
+        """Write x0 anew."""
+        for leaf, values in zip(self.layout.leaves, arrays, strict=True):
+            with _sentence(self.folder, "write"):
+                self._array(f"x0/{leaf.name}")[...] = values
 
     def array(self, quantity: str, leaf: Leaf) -> NDArray[Any]:
         """An array by name, in its own shape."""
@@ -285,13 +360,49 @@ class Audit:
         return self._arrays[path]
 
 
+def _parse_record(text: str) -> BlockRecord | None:
+    """The record that a text holds; None if it is empty or no record."""
+    try:
+        return BlockRecord.from_json(text) if text else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def audit_folder(path: str | Path) -> Path:
     """The folder of an audit, given it or the store within it."""
+    folder = local_folder(path)
+    return folder.parent if folder.name == STORE else folder
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold an audit for one client; the lock goes with the process, however it ends."""
+    with _sentence(folder, "write"):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 100).decode(errors="replace").strip()
+            raise StoreError(
+                f"the audit at {folder} is being worked on by another run ({holder}); wait for it, or use another place"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def local_folder(path: str | Path) -> Path:
+    """A folder, from a path or a ``file://`` address."""
     text = str(path)
     if "://" in text and not text.startswith("file://"):
         raise StoreError(f"{text}: audits are kept in folders of a file system; expected a path")
-    folder = Path(text.removeprefix("file://"))
-    return folder.parent if folder.name == STORE else folder
+    return Path(text.removeprefix("file://"))
 
 
 def existing(folder: Path) -> bool:
@@ -303,19 +414,29 @@ def existing(folder: Path) -> bool:
 
 def remove(folder: Path) -> None:
     """Remove an audit, and nothing that is not one."""
-    audit = Audit.open(folder)
+    Audit.open(folder)
     with _sentence(folder, "write"):
-        shutil.rmtree(audit.folder / STORE)
-        shutil.rmtree(audit.folder / CODE, ignore_errors=True)
+        # out of the way at once: what is left by a kill is cleared when the next audit is made
+        gone = folder / f".{STORE}.{uuid.uuid4().hex}.partial"
+        (folder / STORE).rename(gone)
+        for bundle in (folder / CODE).glob("*"):
+            if re.fullmatch(r"[0-9a-f]{64}\.(zip|pkl)", bundle.name):
+                bundle.unlink()
+        for report in REPORTS:
+            (folder / report).unlink(missing_ok=True)
+        shutil.rmtree(gone)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a report so that it is either the old one or the new one, never half of it."""
     with _sentence(path.parent, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a pipe, or /dev/stdout
+            return
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
         try:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace")
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -324,7 +445,7 @@ def write_text(path: Path, text: str) -> None:
 
 def _create_arrays(group: zarr.Group, layout: Layout, arrays: list[NDArray[Any]]) -> None:
     for leaf, values in zip(layout.leaves, arrays, strict=True):
-        names = [f"{leaf.name.replace('/', '.')}.axis{axis}" for axis in range(len(leaf.shape))]
+        names = [f"{leaf.name}.axis{axis}" for axis in range(len(leaf.shape))]
         chunks = tile_shape(leaf.shape)
         x0 = group.create_array(
             f"x0/{leaf.name}", shape=leaf.shape, chunks=chunks, dtype=leaf.dtype, dimension_names=names
@@ -398,6 +519,8 @@ def _sentence(folder: Path, verb: str) -> Iterator[None]:
         yield
     except PardiffError:
         raise
+    except (RuntimeError, ValueError) as error:  # what zarr and its codecs say of a file that is not whole
+        raise StoreError(f"the audit at {folder} is damaged ({error}); run it again to mend it") from error
     except OSError as error:
         remedies = {
             errno.ENOSPC: "free some space and run again: finished blocks are kept",
@@ -410,6 +533,11 @@ def _sentence(folder: Path, verb: str) -> Iterator[None]:
         raise StoreError(f"cannot {verb} the audit at {folder}: {reason}; {remedy}") from error
 
 
-def finished(audit: Audit, seconds: float) -> None:
-    """Mark an audit as complete."""
-    audit.update(state="complete", timings={**audit.info.get("timings", {}), "finished": now(), "seconds": seconds})
+def spent(audit: Audit, seconds: float, *, complete: bool) -> None:
+    """Add the wall time of a run, and mark the audit as complete if it is."""
+    timings = dict(audit.info["timings"])
+    timings["seconds"] = timings.get("seconds", 0.0) + seconds
+    if complete:
+        audit.update(state="complete", timings={**timings, "finished": now()})
+    else:
+        audit.update(timings=timings)

@@ -1,6 +1,7 @@
 import math
 
 import mpmath
+import numpy as np
 import pytest
 
 from pardiff.numerics.adaptive import search
@@ -80,3 +81,33 @@ def test_nothing_finite():
         )
         is None
     )
+
+
+@pytest.mark.parametrize("w", [30, 50, 100, 200])
+def test_faster_than_the_first_step(w):
+    """In float32, where steps are long, a function that varies within one is not taken for another."""
+    single = np.float32
+    for start in np.linspace(0.5, 1.5, 11, dtype=single):
+
+        def sample(asked, start=start):
+            points = [single(start + single(move)) for move in asked]
+            return [float(p) - float(start) for p in points], [float(np.sin(single(w) * p)) for p in points]
+
+        # the argument of the sine is rounded too, which start-up would have measured as noise
+        f0 = float(np.sin(single(w) * start))
+        found = search(sample, STENCILS["central", 2], float(start), f0, Precision(2.0**-23, w * 2.0**-23), 1e-4)
+
+        assert abs(found.derivative - w * math.cos(w * float(start))) <= found.uncertainty
+
+
+def test_a_feature_narrower_than_the_first_step():
+    """A bump that all wide steps miss is seen from the unequal slopes beside it."""
+
+    def bump(x):
+        return math.exp(-((1e5 * (x - 1)) ** 2)) + 2 * x
+
+    x = 1 + 0.3e-5
+    sample, _ = sampler(bump, x)
+    found = search(sample, STENCILS["central", 2], x, bump(x), Precision(EPS, 0.0), 1e-7)
+
+    assert abs(found.derivative - (2 - 2e10 * (x - 1) * math.exp(-((1e5 * (x - 1)) ** 2)))) <= found.uncertainty

@@ -12,7 +12,7 @@ from pardiff.testing import plant, sphere
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
 
-def verdict_of(a, d, u, state=estimate.DONE, rms=0.0, rtol=1e-6, atol=0.0, **options):
+def verdict_of(a, d, u, state=estimate.SEARCHED, rms=0.0, rtol=1e-6, atol=0.0, **options):
     a, d, u = (np.array([v], dtype=float) for v in (a, d, u))
     return judge(a, d, u, np.array([state]), rms, rtol, atol, **options)[1][0]
 
@@ -22,6 +22,7 @@ def test_three_ways():
     assert verdict_of(1.0, 1.0, 1e-7) == PASS
     assert verdict_of(1.1, 1.0, 1e-7) == FAIL
     assert verdict_of(1.0, 1.0, 1e-3) == INCONCLUSIVE
+    assert verdict_of(1.1, 1.0, 1e-7, estimate.DONE) == INCONCLUSIVE
     assert verdict_of(1.1, 1.0, 0.5) == INCONCLUSIVE
     assert verdict_of(np.nan, 1.0, 1e-7) == NONFINITE
     assert verdict_of(np.inf, 1.0, 1e-7) == NONFINITE

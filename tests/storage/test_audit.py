@@ -35,7 +35,7 @@ def test_xarray_reads_it_unaided(tmp_path):
         "blocks",
     } <= set(tree.children)
     verdict = tree["verdict/first/W"]
-    assert verdict.dims == ("first.W.axis0", "first.W.axis1")
+    assert verdict.dims == ("first/W.axis0", "first/W.axis1")
     meanings = dict(zip(verdict.attrs["flag_values"], verdict.attrs["flag_meanings"].split(), strict=True))
     assert meanings[int(verdict[1, 2])] == "fail"
     assert tree.attrs["pardiff_schema"] == 1
@@ -230,3 +230,96 @@ def test_results_that_are_gone_are_not_read_as_missing(tmp_path):
     with pytest.raises(StoreError, match="is damaged"):
         result.worst(1)
     assert pardiff.gradcheck(two_layers(), store=tmp_path / "a", block_size=9).passed
+
+
+def test_two_clients_do_not_share_an_audit(tmp_path):
+    """A second run on an audit that is being worked on is refused, with the holder named."""
+    seen = []
+
+    def second(_):
+        if not seen:
+            with pytest.raises(StoreError, match=r"worked on by another run \(process") as caught:
+                pardiff.gradcheck(two_layers(), store=tmp_path / "a")
+            seen.append(caught)
+
+    assert pardiff.gradcheck(two_layers(), store=tmp_path / "a", block_size=5, progress=second).passed
+    assert seen
+
+
+FILES = [
+    "blocks/wave1/values/c/0/1",
+    "blocks/wave1/record/c/1",
+    "blocks/wave2/index/c/0",
+    "blocks/wave2/record/c/0",
+    "x0/second/c/0",
+]
+
+
+@pytest.mark.parametrize("damage", FILES)
+@pytest.mark.parametrize("how", ["delete", "truncate", "alter", "empty"])
+def test_damage_is_noticed_and_mended(tmp_path, damage, how):
+    """A damaged file never changes a verdict: readers call the audit unfinished, and a run mends it, bit for bit."""
+    problem = plant(two_layers(), (0, 5))
+    pardiff.gradcheck(problem, store=tmp_path / "a", block_size=5)
+    whole = bits(tmp_path / "a")
+    file = tmp_path / "a" / "audit.zarr" / damage
+    content = file.read_bytes()
+    altered = {"truncate": content[: len(content) // 2], "empty": b"", "alter": content[:-3] + b"\x01\x02\x03"}
+    file.unlink() if how == "delete" else file.write_bytes(altered[how])
+
+    if damage.startswith("blocks"):
+        try:
+            assert pardiff.open_result(tmp_path / "a").exit_status in (1, 4)
+            assert not pardiff.open_result(tmp_path / "a").passed
+        except StoreError as error:
+            assert "damaged" in str(error)  # noqa: PT017
+    pardiff.gradcheck(problem, store=tmp_path / "a", block_size=5)
+
+    assert bits(tmp_path / "a") == whole
+
+
+def test_fresh_removes_nothing_of_the_user(tmp_path):
+    """Starting over leaves files that pardiff has not made, and no report of what is gone."""
+    from pardiff.storage.audit import remove
+
+    pardiff.gradcheck(two_layers(), store=tmp_path / "a")
+    pardiff.report(tmp_path / "a")
+    (tmp_path / "a" / "code" / "main.py").write_text("precious")
+    remove(tmp_path / "a")
+
+    assert sorted(p.name for p in (tmp_path / "a").rglob("*")) == [".lock", "code", "main.py"]
+
+
+def test_workers_with_other_data_let_nothing_pass(tmp_path):
+    """Where a block was evaluated with another fun than the client's, the audit does not pass."""
+    from dataclasses import replace
+
+    from pardiff.execution.executors import SerialExecutor
+
+    class Elsewhere(SerialExecutor):
+        def map(self, task, blocks):
+            for receipt in super().map(task, blocks):
+                yield replace(receipt, record=replace(receipt.record, base=2 * receipt.record.base, worker="other:1"))
+
+    result = pardiff.gradcheck(two_layers(), executor=Elsewhere())
+
+    assert not result.passed
+    assert "nothing passes on it" in str(result)
+
+
+def test_an_interrupted_audit_never_looks_finished(tmp_path):
+    """Before the second wave has looked at an entry it does not fail, and the audit is incomplete."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress):
+        if progress.wave == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        pardiff.gradcheck(plant(two_layers(), 3), store=tmp_path / "a", progress=stop)
+    result = pardiff.open_result(tmp_path / "a")
+
+    assert (result.counts["fail"], result.counts["inconclusive"], result.exit_status) == (0, 1, 4)
+    assert "not finished" in str(result)
