@@ -26,6 +26,11 @@ def described(error: BaseException) -> str:
     return (text if len(text) <= LONGEST else text[:LONGEST] + "…").encode("utf-8", "backslashreplace").decode()
 
 
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it is a Ctrl-C of the user's; in any other thread than the first it can only come from fun."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
 class Pointwise:
     """Evaluates ``fun(x, *args)`` at displaced points; owns its copy of x0.
 
@@ -81,8 +86,8 @@ class Pointwise:
             try:
                 values[j] = fun(x, *args)
             except BaseException as error:
-                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-                    raise  # Ctrl-C of the user's; anywhere else it can only come from fun
+                if _is_interrupt(error):
+                    raise
                 self.failures[int(index[j])] = described(error)
             finally:
                 flat[i] = saved
@@ -99,8 +104,10 @@ class Pointwise:
                     flat[:] = start + move * part
                 try:
                     values[j] = self.fun(self.x, *self.args)
-                except (Exception, SystemExit):
-                    continue  # a point where fun raises shows no noise; what it means is seen entry by entry
+                except BaseException as error:
+                    if _is_interrupt(error):
+                        raise
+                    # a point where fun raises shows no noise; what it means is seen entry by entry
         finally:
             for flat, start in zip(self._flat, saved, strict=True):
                 flat[:] = start

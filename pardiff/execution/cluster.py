@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import multiprocessing
 import os
@@ -124,7 +125,21 @@ def _client(cluster: LocalCluster) -> Client:
     return Client(cluster, set_as_default=False)
 
 
-def _within(seconds: float, where: str, address: str | None, scheduler_file: str | None) -> Client:
+def _address_in(scheduler_file: str) -> str:
+    """The address that a scheduler has written into a file."""
+    try:
+        return str(json.loads(Path(scheduler_file).read_text(encoding="utf-8"))["address"])
+    except FileNotFoundError:
+        raise ClusterError(
+            f"no scheduler file {scheduler_file!r}; start 'dask scheduler --scheduler-file' first"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"{scheduler_file!r} is not a file that a Dask scheduler has written ({type(error).__name__})"
+        ) from None
+
+
+def _within(seconds: float, address: str) -> Client:
     """A client, or a `ClusterError` after some seconds; what answers need not be a scheduler.
 
     In a thread, since a server of another kind can keep the handshake waiting for ever.
@@ -133,7 +148,7 @@ def _within(seconds: float, where: str, address: str | None, scheduler_file: str
 
     def open_client() -> None:
         try:
-            found.append(Client(address=address, scheduler_file=scheduler_file, timeout=seconds, set_as_default=False))
+            found.append(Client(address=address, timeout=seconds, set_as_default=False))
         except BaseException as error:
             found.append(error)
 
@@ -144,7 +159,7 @@ def _within(seconds: float, where: str, address: str | None, scheduler_file: str
         return found[0]
     reason = type(found[0]).__name__ if found else "what answers there is no scheduler"
     raise ClusterError(
-        f"no scheduler answers at {where} within {seconds:g} s ({reason}); "
+        f"no scheduler answers at {address} within {seconds:g} s ({reason}); "
         f"check the address, or leave it out to use this machine"
     )
 
@@ -165,13 +180,13 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> It
     ClusterError
         If no scheduler answers, or it has no worker, within some seconds.
     """
-    where = address or scheduler_file
-    if scheduler_file is not None and not Path(scheduler_file).is_file():
-        raise ClusterError(f"no scheduler file {scheduler_file!r}; start 'dask scheduler --scheduler-file' first")
-    if address is not None and not re.fullmatch(r"[a-z]+://\S+:\d+/?", address):
+    if scheduler_file is not None:
+        address = _address_in(scheduler_file)
+    if address is None or not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://\S+:\d+/?", address):
         raise InputError(f"scheduler: got {address!r}; expected an address such as 'tcp://host:8786'")
+    where = address
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    client = _within(CONNECT_SECONDS, str(where), address, scheduler_file)
+    client = _within(CONNECT_SECONDS, address)
     try:
         try:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)

@@ -6,6 +6,7 @@ import ast
 import importlib
 import sys
 from dataclasses import dataclass, field
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def _in_file(path: Path) -> list[Target | Broken]:
         raise TargetError(f"{path} has no problem; put @pardiff.problem above a function that returns one")
     module = f"pardiff_target_{path.stem}"
     # what is imported from another file belongs to that file
-    own = {n: f for n, f in found.items() if getattr(f.build, "__module__", module) == module} or found
+    own = {n: f for n, f in found.items() if not isfunction(f.build) or f.build.__module__ == module} or found
     first = {id(f): name for name, f in reversed(own.items())}
     return [_target(path, name) for name, f in own.items() if f.batch and first[id(f)] == name]
 

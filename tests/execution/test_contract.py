@@ -181,3 +181,69 @@ def test_progress_is_reported(executor):
     assert [p.done for p in first] == [0, 5, 10, 15, 18] or executor == "threads"
     assert (first[0].done, first[-1].done, first[-1].remaining) == (0, 18, 0.0)
     assert {p.wave for p in seen} == {1, 2}
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "no json", '{"address": 3}'])
+def test_bad_scheduler_files(tmp_path, content):
+    """A file that no scheduler has written is one sentence, at once."""
+    from pardiff.execution.cluster import connect
+
+    (tmp_path / "s.json").write_text(content)
+    with (
+        pytest.raises(pardiff.PardiffError, match=r"is not a file|expected an address"),
+        connect(scheduler_file=str(tmp_path / "s.json")),
+    ):
+        pass
+
+
+def test_a_server_of_another_kind(monkeypatch):
+    """Where something else listens at the address the answer comes in time."""
+    import http.server
+    import threading
+
+    from pardiff.execution import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(pardiff.ClusterError, match="no scheduler answers"):
+            pardiff.gradcheck(two_layers(), executor=f"tcp://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_script_without_a_guard(tmp_path):
+    """A script that would start itself in every worker is told so, in one sentence, before it does."""
+    import subprocess
+    import sys
+
+    text = (
+        "import numpy as np, pardiff\n"
+        "pardiff.gradcheck(lambda x: float(x @ x), lambda x: 2 * x, np.ones(3), executor='processes')\n"
+    )
+    (tmp_path / "script.py").write_text(text)
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True)
+
+    assert "put the call under if __name__ == '__main__'" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Traceback") == 1
+
+
+@pytest.mark.cluster
+def test_base_exceptions_on_a_worker(embedded):
+    """Whatever fun raises on a worker costs its entry alone; nothing hangs."""
+
+    class Odd(BaseException):
+        def __str__(self):
+            raise ValueError
+
+    def fun(x):
+        if x[1] != 1.0:
+            raise Odd
+        return float(x @ x)
+
+    result = pardiff.gradcheck(fun, lambda x: 2 * x, np.ones(4), executor=embedded.client)
+
+    assert (result.counts["pass"], result.counts["error"]) == (3, 1)
+    assert "Odd" in str(result)

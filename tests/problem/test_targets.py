@@ -153,3 +153,26 @@ def test_bad_job_files(folder, text, said):
         read_job(folder / "job.toml")
 
     assert said in str(caught.value)
+
+
+def test_problems_are_known_by_the_name_that_holds_them(tmp_path):
+    """A factory made without a decorator, of a lambda or a partial, is found in a folder and run by its name."""
+    (tmp_path / "made.py").write_text(
+        "import functools, numpy as np, pardiff\n"
+        "def build(k): return pardiff.Problem(lambda x: k * float(x @ x), lambda x: 2 * k * x, np.ones(2))\n"
+        "three = pardiff.problem(functools.partial(build, 3.0))\n"
+        "four = pardiff.problem(lambda: build(4.0))\n"
+    )
+
+    assert names(tmp_path) == ["three", "four"]
+    (target,) = find_targets(f"{tmp_path / 'made.py'}::four")
+    assert target.load()[0].fun(__import__("numpy").ones(2)) == 8.0
+
+
+def test_odd_files_do_not_stop_a_folder(folder):
+    """Dangling links, folders named like files and files that are no text are no obstacle."""
+    (folder / ".#work.py").symlink_to("/nowhere/at/all")
+    (folder / "dir.py").mkdir()
+    (folder / "nul.py").write_bytes(b"\0problem")
+
+    assert "right" in names(folder)
