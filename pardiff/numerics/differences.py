@@ -12,6 +12,10 @@ CAUTION = 2.0
 """Factor on the error of each value of fun; with a noise of two standard deviations that makes four."""
 
 
+SMALLEST = 5e-324
+"""Spacing of the smallest float64 numbers."""
+
+
 @dataclass(frozen=True)
 class Precision:
     """How well values of fun are known."""
@@ -47,7 +51,9 @@ def difference(
     with np.errstate(invalid="ignore", over="ignore"):
         for j in range(len(stencil.offsets)):
             derivative += weights[:, j] * values[:, j]
-            rounding += np.abs(weights[:, j]) * np.maximum(precision.noise, precision.eps * np.abs(values[:, j]))
+            # below the normal numbers, the spacing of values no longer shrinks with them
+            error = np.maximum(max(precision.noise, SMALLEST), precision.eps * np.abs(values[:, j]))
+            rounding += np.abs(weights[:, j]) * error
     return derivative, CAUTION * rounding
 
 

@@ -153,3 +153,11 @@ def test_worst_is_in_order():
     assert {entry.array for entry in result.worst(5, "second")} == {"second"}
     with pytest.raises(pardiff.InputError, match="did you mean 'second'"):
         result.worst(1, "secnd")
+
+
+@pytest.mark.parametrize("scale", [1e-323, 1e-320, 1e-310, 1e-300, 1e300])
+def test_the_ends_of_the_number_line(scale):
+    """A right gradient is not failed where fun's values are hardly numbers any more."""
+    result = pardiff.gradcheck(lambda x: scale * float(x @ x), lambda x: scale * 2 * x, np.ones(3))
+
+    assert result.counts["fail"] == 0
