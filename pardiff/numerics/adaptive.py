@@ -12,16 +12,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from pardiff.numerics.differences import Precision, difference
+from pardiff.numerics.differences import CAUTION, Precision, difference
 from pardiff.numerics.stencils import Stencil
 
 RATIO = 3.0
 """Growth of the step from level to level: large enough for few levels, small enough to hit the optimum."""
-SAFETY = 2.0
+SAFETY = 4.0
 """Factor on the truncation error estimated from two levels."""
-EXTRAPOLATED = 0.25
+EXTRAPOLATED = 0.5
 """Part of the change from one extrapolated value to the next that counts as its error: of a smooth function
-the error is smaller by about twenty."""
+the error is smaller by about forty."""
 SETTLED = 0.1
 """Relative change from one level to the next up to which the expansion in powers of h is believed."""
 UNEXPLAINED = 10.0
@@ -45,6 +45,8 @@ class Level:
     """Difference between the slopes on the two sides of x; NaN for one-sided stencils."""
     flat: bool
     """Every value of fun was the same."""
+    largest: float
+    """Largest size of a value of fun."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def search(sample: Sample, stencil: Stencil, x: float, f0: float, precision: Pre
     r"""Find a derivative with a small error bar.
 
     With D(h) of order p, ``|D(3h) - D(h)| / (3**p - 1)`` estimates the truncation error of D(h); the bar
-    is that, doubled, plus rounding. From three levels on, the extrapolated value
+    is four times that, plus rounding. From three levels on, the extrapolated value
     ``R = (3**p D(h) - D(3h)) / (3**p - 1)`` is a second candidate, with the change from one R to the next
-    over 4 as its truncation error (for a smooth function that is some twenty times too much) [1]_.
+    halved as its truncation error (for a smooth function that is some forty times too much) [1]_.
 
     Parameters
     ----------
@@ -103,7 +105,7 @@ def search(sample: Sample, stencil: Stencil, x: float, f0: float, precision: Pre
         climbed = _climb(sample, stencil, x, f0, precision, target, lowest)
         levels += climbed[0]
         found += climbed[1]
-        best = min((_checked(candidate, levels) for candidate in found), key=_bar, default=None)
+        best = min((_checked(candidate, levels, precision.eps) for candidate in found), key=_bar, default=None)
         if best is not None and (best.uncertainty <= target * abs(best.derivative) or not _starts_too_far(climbed[0])):
             return best
     return best
@@ -113,16 +115,19 @@ def _bar(found: Found) -> float:
     return found.uncertainty
 
 
-def _checked(found: Found, levels: list[Level]) -> Found:
+def _checked(found: Found, levels: list[Level], eps: float) -> Found:
     """A candidate whose bar also spans every derivative at a smaller step, as far as rounding allows.
 
     Where fun varies faster than a step, derivatives at still larger steps can agree by accident; those at
-    smaller ones then contradict them.
+    smaller ones then contradict them. And where fun did not change at all, nothing is known of the rounding
+    of the terms that it is made of, which may cancel: those are taken to be as large as fun ever was.
     """
+    largest = max(level.largest for level in levels) or 1.0
+    unseen = [CAUTION * eps * largest / level.step for level in levels if level.flat and level.step == found.step]
     gaps = [
         abs(level.derivative - found.derivative) - 2.0 * level.rounding for level in levels if level.step < found.step
     ]
-    return Found(found.derivative, max(found.uncertainty, *gaps, 0.0), found.step)
+    return Found(found.derivative, max([found.uncertainty, *gaps, *unseen]), found.step)
 
 
 def _starts_too_far(levels: list[Level]) -> bool:
@@ -198,7 +203,7 @@ def _level(sample: Sample, stencil: Stencil, step: float, f0: float, precision: 
         (low, f_low), (high, f_high) = at[-1], at[1]
         bend = abs((f_high - f0) / high - (f_low - f0) / low)
     flat = all(value == f0 for value in values)
-    return Level(step, float(derivative[0]), float(rounding[0]), bend, flat)
+    return Level(step, float(derivative[0]), float(rounding[0]), bend, flat, max(abs(value) for value in values))
 
 
 def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
