@@ -19,6 +19,6 @@ ENV OMP_NUM_THREADS=1 \
     PYTHONUNBUFFERED=1
 
 # the audits' folder on the host belongs to whoever runs compose: UID and GID are passed at run time
-RUN mkdir -p /work/audits && chmod 0777 /work /work/audits
-WORKDIR /work
+RUN mkdir -p /pardiff/audits && chmod 0777 /pardiff /pardiff/audits
+WORKDIR /pardiff
 USER 1000:1000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -157,6 +157,7 @@ def _climb(
             if all(other is not None and other.flat for other in far):
                 assert far[0] is not None
                 return [level, far[0]], [Found(0.0, far[0].rounding, far[0].step)]
+            level = replace(level, largest=max(at.largest for at in (level, *far) if at is not None))
         levels.append(level)
         found += _candidates(levels, stencil)
         if found and found[-1].uncertainty <= target * abs(found[-1].derivative):
@@ -227,19 +228,24 @@ def _candidates(levels: list[Level], stencil: Stencil) -> list[Found]:
 
 
 def _noise(levels: list[Level], at: int) -> float:
-    """Scatter of a level that its rounding does not explain.
+    """Scatter of a level, and what of it its rounding does not explain.
+
+    The change from the level below counts in any case: the estimate of truncation rests on the level above
+    alone, and can be small by accident.
 
     Noise of fun makes changes between levels that fall as one over the step, where those of truncation
     grow; so the largest at the smaller steps tells what to expect here. At the lowest level there is no
     telling the two apart, and the change counts as noise.
     """
+    before = abs(levels[at].derivative - levels[at - 1].derivative) if at else 0.0
     changes = [abs(b.derivative - a.derivative) for a, b in pairwise(levels[: max(at, 1) + 1])]
     unexplained = [
         change * level.step
         for change, level in zip(changes, levels, strict=False)
         if change > UNEXPLAINED * level.rounding
     ]
-    return (SAFETY if at == 0 else 1.0) * max(unexplained, default=0.0) / levels[at].step
+    scatter = (SAFETY if at == 0 else 1.0) * max(unexplained, default=0.0) / levels[at].step
+    return max(scatter, before)
 
 
 def _error(near: float, far: float, factor: float, stencil: Stencil) -> float:

@@ -38,7 +38,7 @@ smooth = st.sampled_from(
         ),
         (lambda x: np.sum(np.log1p(x**2)), lambda x: 2 * x / (1 + x**2)),
         (lambda x: np.prod(1 + x**2), lambda x: 2 * x / (1 + x**2) * np.prod(1 + x**2)),
-        (lambda x: np.sum(np.tanh(x / 1e-2)), lambda x: 1e2 / np.cosh(x / 1e-2) ** 2),
+        (lambda x: 10 + np.sum(np.tanh(x / 1e-2)), lambda x: 1e2 / np.cosh(x / 1e-2) ** 2),
         (lambda x: np.sum(np.sin(1e3 * x)), lambda x: 1e3 * np.cos(1e3 * x)),
         (lambda x: np.sum(x**3) / 3, lambda x: x**2),
         (lambda x: np.sqrt(1 + x @ x), lambda x: x / np.sqrt(1 + x @ x)),
