@@ -115,7 +115,7 @@ def gradcheck(
     store : path or None
         Folder in which the audit is kept, and from which an interrupted one goes on.
     seed : int
-        Seed of everything drawn; a full check draws nothing.
+        Seed of what is drawn: the directions in which the noise of fun is measured (default 0).
     progress : callable or None
         Called with a `Progress` after each block.
 

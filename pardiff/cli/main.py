@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that stand for `Settings`."""
     for option in (
-        click.option("--seed", type=int, help="Seed of everything drawn; a full check draws nothing."),
+        click.option("--seed", type=int, help="Seed of the directions in which noise is measured."),
         click.option("--block-size", type=int, help="Parameters in a block."),
         click.option("--rel-step", type=float, help="Step of the first wave, relative to max(|x|, 1)."),
         click.option("--abs-step", type=float, help="Step of the first wave, in the units of the parameters."),

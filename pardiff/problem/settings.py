@@ -38,7 +38,7 @@ class Settings:
     block_size: int | None = None
     """Coordinates in a block; default from a timed call of fun."""
     seed: int | None = None
-    """Seed of everything that is drawn (default 0); a full check draws nothing."""
+    """Seed of what is drawn (default 0): the directions in which the noise of fun is measured."""
 
     def __post_init__(self) -> None:
         """Check each option that is set."""
