@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pardiff.api import Source, audit
 from pardiff.errors import FingerprintError, InputError, PardiffError, TargetError
 from pardiff.execution.events import Watcher
 from pardiff.execution.executors import Executor, open_executor
+from pardiff.identity import Source
 from pardiff.problem.bundle import sha256
 from pardiff.problem.job import read_job
 from pardiff.problem.settings import Settings
@@ -24,6 +24,7 @@ from pardiff.problem.targets import Broken, Target, find_targets, unique_names
 from pardiff.reconciliation.verdicts import worst_status
 from pardiff.report import FILES, write_reports
 from pardiff.result import GradcheckResult
+from pardiff.runs import audit
 from pardiff.storage.provenance import now
 
 DEFAULT_OUT = "audits"

@@ -115,7 +115,16 @@ def plant(problem: Problem, coordinates: int | tuple[int, ...], factor: float = 
     planted = _Planted(problem.grad, wrong, factor)
     options = problem.options.chosen()
     name = f"{problem.name}_planted" if problem.name else None
-    return Problem(problem.fun, planted, problem.x0, args=problem.args, bounds=problem.bounds, name=name, **options)
+    return Problem(
+        problem.fun,
+        planted,
+        problem.x0,
+        args=problem.args,
+        bounds=problem.bounds,
+        terms=problem.terms,
+        name=name,
+        **options,
+    )
 
 
 def structures(max_arrays: int = 3) -> Any:

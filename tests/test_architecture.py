@@ -19,7 +19,7 @@ BELOW = {
     "reporting": {"errors", "problem", "numerics", "evaluation", "planning", "storage", "reconciliation"},
     "testing": {"errors", "problem"},
 }
-TOP = {"__init__", "api", "result", "report", "batch", "cli"}
+TOP = {"__init__", "api", "runs", "identity", "result", "report", "batch", "cli"}
 """The layer that joins the stages, and what stands on it."""
 
 OWNERS = {
@@ -28,7 +28,7 @@ OWNERS = {
     "distributed": {"execution/dask_executor.py", "execution/cluster.py"},
     "dask": {"execution/cluster.py"},
     "jinja2": {"reporting/html.py"},
-    "click": {"cli/main.py"},
+    "click": {"cli/main.py", "cli/options.py"},
     "rich": {"cli/progress.py"},
 }
 
@@ -63,6 +63,4 @@ def test_owners(package):
 
 def test_modules_are_short():
     """A module has one thought: none is longer than 400 lines."""
-    assert [
-        p.name for p in MODULES if len(p.read_text().splitlines()) > 400 and p.name not in ("api.py", "audit.py")
-    ] == []
+    assert [p.name for p in MODULES if len(p.read_text().splitlines()) > 400 and p.name != "audit.py"] == []

@@ -40,7 +40,15 @@ def test_right_gradients_pass(path, name, tmp_path):
     assert outcome.result.verdict.name == "PASS", str(outcome.result)
 
 
-@pytest.mark.parametrize(("path", "name"), problems(False), ids=lambda v: v if isinstance(v, str) else "")
+SLOW = ("heat_adjoint_last_step", "digits_softmax_no_decay")
+"""Faults that concern many parameters, all of which the second wave looks at."""
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [pytest.param(*pair, marks=[pytest.mark.slow] if pair[1] in SLOW else []) for pair in problems(False)],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
 def test_planted_faults_are_found(path, name, tmp_path):
     """Every planted fault is found in its array, in as many entries as it touches, and in no other."""
     (outcome,) = run(f"{path}::{name}", out=tmp_path, workers=0).outcomes
@@ -76,6 +84,7 @@ def test_the_nightly_job(tmp_path, command):
     assert len(summary["problems"]) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_demo(command, tmp_path):
     """The demo shows a pass and a failure, and where the reports are."""

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 
 import click
 
+from pardiff.cli.options import settings_options
 from pardiff.errors import PardiffError, TargetError, WorkerError, closest
-from pardiff.problem.settings import METHODS, Settings
+from pardiff.problem.settings import Settings
 
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
 
@@ -73,23 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """Flags that stand for `Settings`."""
-    for option in (
-        click.option("--seed", type=int, help="Seed of the directions in which noise is measured."),
-        click.option("--block-size", type=int, help="Parameters in a block."),
-        click.option("--rel-step", type=float, help="Step of the first wave, relative to max(|x|, 1)."),
-        click.option("--abs-step", type=float, help="Step of the first wave, in the units of the parameters."),
-        click.option("--atol", type=float, help="Absolute tolerance."),
-        click.option("--rtol", type=float, help="Relative tolerance."),
-        click.option("--order", type=int, help="Order of accuracy of the differences."),
-        click.option("--method", type=click.Choice(METHODS), help="Side on which fun is taken."),
-        click.option("-k", "keyword", default="", metavar="EXPR", help="Select problems by name."),
-    ):
-        command = option(command)
-    return command
-
-
 def _targets(command: Callable[..., None]) -> Callable[..., None]:
     return click.argument("targets", nargs=-1, required=True, metavar="TARGET...")(command)
 
@@ -103,7 +87,7 @@ def _targets(command: Callable[..., None]) -> Callable[..., None]:
     "--workers", type=int, help="Processes of the embedded cluster; 0 for this process.  [default: one per core]"
 )
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
-@_options
+@settings_options
 def run(
     targets: tuple[str, ...],
     out: str | None,
@@ -199,7 +183,7 @@ def _print_batch(outcomes: Sequence[Any]) -> None:
 @cli.command()
 @_targets
 @click.option("--workers", type=int, help="Worker threads to plan for.  [default: one per core]")
-@_options
+@settings_options
 def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options: Any) -> None:
     """Tell what an audit would cost, from a few calls of fun."""
     from pardiff.api import plan as make
@@ -318,14 +302,24 @@ def report(stores: tuple[str, ...], **files: Path | None) -> None:
 @click.argument("store")
 @click.option("--worst", type=click.IntRange(0), default=8, show_default=True, help="Entries to list.")
 @click.option("--array", metavar="NAME", help="Only this array.")
-def show(store: str, worst: int, array: str | None) -> None:
-    """Print verdicts, findings and the worst entries of an audit."""
+@click.option("--sweep", metavar="LABEL", help="The derivative of one entry at many steps, such as W1[3,17].")
+@click.option("--target", metavar="TARGET", help="Problem to evaluate for a --sweep that the audit does not hold.")
+def show(store: str, worst: int, array: str | None, sweep: str | None, target: str | None) -> None:
+    """Print verdicts, findings and the worst entries of an audit.
+
+    Nothing is executed, unless --target says where fun is: an audit holds the step sweeps of its worst entries.
+    """
     from dataclasses import replace
 
     from pardiff.api import open_result
     from pardiff.reporting.terminal import render_terminal
 
     result = open_result(store)
+    if sweep is not None:
+        from pardiff.cli.sweep import swept_text
+
+        click.echo(swept_text(result, sweep, target))
+        return
     summary = replace(result.summary, worst=tuple(result.worst(worst, array)))
     if array is not None:
         summary = replace(

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pardiff.evaluation.evaluator import Evaluator
+from pardiff.evaluation.evaluator import Coordinates, Evaluator
+from pardiff.numerics import levels
 from pardiff.numerics.adaptive import search
-from pardiff.numerics.differences import Precision, curvature, difference, truncation
-from pardiff.numerics.stencils import SCHEMES, Stencil, candidates
-from pardiff.numerics.steps import displacements, fit, largest_step, steps
+from pardiff.numerics.complexstep import STEP, complex_bar
+from pardiff.numerics.differences import Precision, bend, difference, truncation
+from pardiff.numerics.levels import Found
+from pardiff.numerics.stencils import SCHEMES, Stencil, candidates, named
+from pardiff.numerics.steps import displacements, fit, largest_step, spacing, steps
 from pardiff.problem.parameters import FloatArray, IntArray
+from pardiff.problem.settings import DEFAULT_ORDER, Settings
 
-MISSING, DONE, NONFINITE, ERROR, NO_ROOM, SEARCHED = range(6)
-STATES = ("missing", "done", "nonfinite", "error", "no_room", "searched")
-"""What became of a coordinate: no result yet; a derivative by the fixed stencil; fun not finite; fun raised; no
-room in its bounds; a derivative by the step search."""
+MISSING, DONE, NONFINITE, ERROR, NO_ROOM, SEARCHED, KINKED, FLAT = range(8)
+STATES = ("missing", "done", "nonfinite", "error", "no_room", "searched", "kink", "flat")
+"""What became of a coordinate: no result yet; a derivative by the fixed stencil or the complex step; fun not
+finite; fun raised; no room in its bounds; a derivative by the step search; no derivative, as the slopes on the
+two sides differ: the bar then spans both; fun did not change by a bit, near x or far from it."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,14 @@ class Estimates:
     """Number in `STATES`."""
     scheme: FloatArray
     """Number in `SCHEMES`."""
+    margin: FloatArray
+    """Distance from the derivative within which nothing is failed; at least the uncertainty."""
 
     @classmethod
     def empty(cls, count: int) -> Estimates:
         """Results for which nothing has been done."""
         nan, zero = np.full(count, np.nan), np.zeros(count)
-        return cls(nan, nan.copy(), nan.copy(), zero, zero.copy(), zero.copy())
+        return cls(nan, nan.copy(), nan.copy(), zero, zero.copy(), zero.copy(), nan.copy())
 
     def put(self, rows: IntArray | slice, other: Estimates) -> None:
         """Write the results of some rows."""
@@ -64,158 +72,253 @@ class Estimates:
 QUANTITIES = tuple(field.name for field in fields(Estimates))
 
 
+CLOSE = 1e-4
+"""Part of the scale of x that a bound must leave for steps that need no other side."""
+FAR = 0.25
+"""Part of the scale of x at which one looks for any change of fun at all."""
+
+
+def formula(settings: Settings) -> Stencil:
+    """The stencil of some settings; with the complex step, the one that looks at what it leaves open."""
+    if settings.stencil is not None:
+        return Stencil(tuple(sorted({0, *settings.stencil})))
+    if settings.method == "complex":
+        return named("central", DEFAULT_ORDER["central"])
+    method = settings.method or "central"
+    return named(method, settings.order or DEFAULT_ORDER[method])
+
+
 @dataclass(frozen=True)
 class Rule:
-    """How a coordinate is differentiated: what of the settings the numerics needs."""
+    """How a coordinate is differentiated: what of the settings and of the start the numerics needs."""
 
     stencils: tuple[Stencil, ...]
+    """The formula, and those that replace it where a bound is in the way."""
     precision: Precision
     rel_step: float | None
     abs_step: float | None
+    typical: tuple[float, ...]
+    """Typical size of the parameters, by array."""
     target: float
     """Bar relative to the derivative at which the second wave's search ends."""
+    two_steps: bool
+    """Whether the first wave takes its bar from the steps h and 3h."""
+    slope_noise: float | None
+    """Error of complex-step derivatives along the line of the start; None where the step is real."""
 
     @classmethod
-    def of(
-        cls,
-        method: str,
-        order: int,
-        eps: float,
-        noise: float,
-        rel_step: float | None,
-        abs_step: float | None,
-        rtol: float,
-    ) -> Rule:
-        """The rule that settings stand for.
+    def of(cls, stored: dict[str, Any]) -> Rule:
+        """The rule that an audit has stored.
 
         The search aims at a tenth of the tolerance: enough for a verdict, and no pass more.
         """
-        return cls(candidates(method, order), Precision(eps, noise), rel_step, abs_step, 0.1 * rtol)
+        return cls(
+            stencils=candidates(Stencil(tuple(stored["offsets"]))),
+            precision=Precision(stored["eps"], stored["noise"]),
+            rel_step=stored["rel_step"],
+            abs_step=stored["abs_step"],
+            typical=tuple(stored["typical"]),
+            target=0.1 * stored["rtol"],
+            two_steps=stored["refine"] == "all",
+            slope_noise=stored["slope_noise"],
+        )
 
 
-@dataclass(frozen=True)
-class Box:
-    """Bounds of some coordinates, each of shape (k,)."""
+def first_wave(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
+    """One fixed stencil per coordinate: 2 passes each with the central rule of order 2.
 
-    lower: FloatArray
-    upper: FloatArray
-
-    @classmethod
-    def of(cls, bounds: tuple[FloatArray, FloatArray] | None, index: IntArray, itemsize: IntArray) -> Box:
-        """The given bounds, and the largest numbers that the parameters' dtypes hold."""
-        most = np.full(len(index), float(np.finfo(np.float64).max))
-        for dtype in (np.float16, np.float32):
-            most[itemsize == np.dtype(dtype).itemsize] = float(np.finfo(dtype).max)
-        if bounds is None:
-            return cls(-most, most)
-        return cls(np.maximum(bounds[0][index], -most), np.minimum(bounds[1][index], most))
-
-
-def first_wave(evaluator: Evaluator, rule: Rule, index: IntArray, box: Box, f0: float) -> Estimates:
-    """One fixed stencil per coordinate: 2 passes each with the central rule of order 2."""
-    x, itemsize = evaluator.point(index)
-    choice, step = fit(
-        x,
-        steps(x, rule.stencils[0], rule.precision.eps, rule.rel_step, rule.abs_step),
-        rule.stencils,
-        box.lower,
-        box.upper,
+    With a bar from two steps it is two stencils; with the complex step, 1 pass.
+    """
+    if rule.slope_noise is not None:
+        return _complex(evaluator, rule, at)
+    multiples = (1.0, levels.RATIO) if rule.two_steps else (1.0,)
+    step = steps(
+        at.x, at.itemsize, at.typical, rule.stencils[0].order, rule.precision.eps, rule.rel_step, rule.abs_step
     )
-    found = Estimates.empty(len(index))
+    choice, reached = fit(at.x, step * multiples[-1], rule.stencils, at.lower, at.upper)
+    step = np.where(reached < step * multiples[-1], reached / multiples[-1], step)
+    found = Estimates.empty(len(at))
     for number, stencil in enumerate(rule.stencils):
         rows = np.flatnonzero(choice == number)
         if len(rows):
-            taken = displacements(x[rows], step[rows], stencil, itemsize[rows], box.lower[rows], box.upper[rows])
-            values = _values(evaluator, stencil, index[rows], taken, f0)
-            found.put(rows, _first(stencil, rule, x[rows], step[rows], taken, values, f0))
-    return _with_failures(evaluator, index, found)
+            results = [_fixed(evaluator, stencil, rule, at[rows], step[rows] * multiple) for multiple in multiples]
+            found.put(rows, _both(stencil, *results) if rule.two_steps else results[0].found)
+            flat = rows[results[0].flat]
+            if len(flat):
+                found.put(flat, _from_afar(evaluator, stencil, rule, at[flat], found.part(flat)))
+    return _with_failures(evaluator, at.index, found)
 
 
-def _values(evaluator: Evaluator, stencil: Stencil, index: IntArray, taken: FloatArray, f0: float) -> FloatArray:
-    """fun at all points of a stencil, shape (k, points); fun at x0 is known."""
-    values = np.full(taken.shape, f0)
-    moved = [j for j, offset in enumerate(stencil.offsets) if offset]
-    flat = evaluator.along_coordinates(np.repeat(index, len(moved)), taken[:, moved].reshape(-1))
-    values[:, moved] = flat.reshape(len(index), len(moved))
-    return values
+@dataclass(frozen=True)
+class Fixed:
+    """Derivatives by one stencil, and what else its points show; each of shape (k,)."""
+
+    found: Estimates
+    rounding: FloatArray
+    """Rounding part of the bar."""
+    bend: FloatArray
+    """Difference of the slopes on the two sides of x."""
+    flat: NDArray[np.bool_]
+    """Whether all values were the same."""
 
 
-def _first(
-    stencil: Stencil,
-    rule: Rule,
-    x: FloatArray,
-    step: FloatArray,
-    taken: FloatArray,
-    values: FloatArray,
-    f0: float,
-) -> Estimates:
+def _fixed(evaluator: Evaluator, stencil: Stencil, rule: Rule, at: Coordinates, step: FloatArray) -> Fixed:
+    """Differentiate by one stencil with given steps."""
+    taken = displacements(at.x, step, stencil, at.itemsize, at.lower, at.upper)
+    values, sizes = _values(evaluator, stencil, at.index, taken)
     with np.errstate(all="ignore"):  # non-finite values of fun are results here, marked as such below
-        derivative, rounding = difference(stencil, taken, values, rule.precision)
-        bend = curvature(stencil, taken, values, f0)
-        bar = rounding + truncation(stencil, derivative, bend, step, np.maximum(np.abs(x), 1.0))
+        derivative, rounding = difference(taken, values, rule.precision.errors(sizes))
+        bent = bend(stencil, taken, values)
+        edge = np.minimum(at.x - at.lower, at.upper - at.x)  # may overflow: there is no end of room then
+        bar = rounding + truncation(stencil.order, derivative, bent, step, at.scale, edge)
     room = np.isfinite(taken).all(axis=1)
     good = np.isfinite(derivative) & np.isfinite(bar)
     state = np.where(good, DONE, np.where(room, NONFINITE, NO_ROOM))
-    return Estimates(
+    found = Estimates(
         numerical=np.where(good, derivative, np.nan),
         uncertainty=np.where(good, bar, np.nan),
         step=np.where(room, step, np.nan),
         nfev=np.where(room, float(stencil.nfev), 0.0),
         state=state.astype(float),
         scheme=np.where(room, float(SCHEMES.index(stencil.scheme)), 0.0),
+        margin=np.where(good, bar, np.nan),
     )
+    return Fixed(found, rounding, bent, (values == values[:, :1]).all(axis=1))
 
 
-def second_wave(evaluator: Evaluator, rule: Rule, index: IntArray, box: Box, f0: float) -> Estimates:
+def _from_afar(evaluator: Evaluator, stencil: Stencil, rule: Rule, at: Coordinates, found: Estimates) -> Estimates:
+    """Look again, from afar, at coordinates that did not move fun at all.
+
+    If they do not there either, not by a bit, fun does not depend on them as far as can be seen: the derivative
+    is 0, to within rounding there. If they do, the values of fun are too coarse for the step,
+    or it is flat near x alone: the bar is then as wide as the change seen from afar would make it, and the step
+    search decides.
+    """
+    step = np.minimum(FAR * at.scale, largest_step(at.x, stencil, at.lower, at.upper))
+    far = _fixed(evaluator, stencil, rule, at, step)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        hidden = np.abs(far.found.numerical) * step / found.step + far.bend * step / found.step
+        wide = found.uncertainty + np.nan_to_num(hidden, nan=np.inf)
+    bar = np.where(far.flat, far.found.uncertainty, wide)
+    margin = np.where(far.flat, found.uncertainty, wide)
+    state = np.where(far.flat, float(FLAT), found.state)
+    taken = np.where(far.flat, far.found.step, found.step)
+    spent = found.nfev + far.found.nfev
+    return Estimates(found.numerical, bar, taken, spent, state, found.scheme, margin)
+
+
+def _both(stencil: Stencil, near: Fixed, far: Fixed) -> Estimates:
+    """Derivatives at h, with bars that also count the change to those at the next step of the ladder."""
+    found, other = near.found, far.found
+    with np.errstate(invalid="ignore"):
+        error = levels.truncation_error(found.numerical, other.numerical, stencil)
+        kink = np.where(far.bend < levels.EVEN * near.bend, near.bend, 0.0)
+        bar = np.fmax(found.uncertainty, near.rounding + error) + kink
+    good = np.isfinite(bar)
+    bar = np.where(good, bar, np.nan)
+    state = np.where(good, found.state, np.fmax(found.state, other.state))
+    return Estimates(found.numerical, bar, found.step, found.nfev + other.nfev, state, found.scheme, bar)
+
+
+def _values(
+    evaluator: Evaluator, stencil: Stencil, index: IntArray, taken: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Values and sizes at all points of a stencil, each of shape (k, points); those at x0 are known."""
+    moved = list(stencil.moved)
+    out = []
+    asked = evaluator.along_coordinates(np.repeat(index, len(moved)), taken[:, moved].reshape(-1))
+    for known, flat in zip(evaluator.origin, asked, strict=True):
+        full = np.full(taken.shape, known)
+        full[:, moved] = flat.reshape(len(index), len(moved))
+        out.append(full)
+    return out[0], out[1]
+
+
+def _complex(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
+    """The complex step, one pass per coordinate. Where it cannot be trusted the bar is infinite."""
+    assert rule.slope_noise is not None
+    derivative, deviation = evaluator.imaginary(at.index, STEP)
+    value, size = evaluator.origin
+    bar = complex_bar(derivative, deviation, max(abs(value), size), rule.precision, rule.slope_noise, at.unit)
+    finite = np.isfinite(derivative)
+    ones = np.ones(len(at))
+    found = Estimates(
+        numerical=np.where(finite, derivative, np.nan),
+        uncertainty=np.where(finite, bar, np.nan),
+        step=ones * STEP,
+        nfev=ones,
+        state=np.where(finite, float(DONE), float(NONFINITE)),
+        scheme=ones * SCHEMES.index("complex"),
+        margin=np.where(finite, bar, np.nan),
+    )
+    return found
+
+
+def second_wave(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
     """The step search, for coordinates that the first wave left without a clear verdict."""
-    x, itemsize = evaluator.point(index)
-    found = Estimates.empty(len(index))
-    for row in range(len(index)):
-        at = slice(row, row + 1)
-        found.put(
-            at,
-            _searched(evaluator, rule, index[at], x[at], itemsize[at], Box(box.lower[at], box.upper[at]), f0),
-        )
-    return _with_failures(evaluator, index, found)
+    found = Estimates.empty(len(at))
+    for row in range(len(at)):
+        found.put(slice(row, row + 1), _searched(evaluator, rule, at[row : row + 1]))
+    return _with_failures(evaluator, at.index, found)
 
 
-def _searched(
-    evaluator: Evaluator, rule: Rule, index: IntArray, x: FloatArray, itemsize: IntArray, box: Box, f0: float
-) -> Estimates:
+def _searched(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
     """Try the schemes in turn until one gives a bar."""
-    nfev, state = 0, NO_ROOM
+    nfev, state, best = 0, NO_ROOM, None
+    least = 2.0 * float(spacing(at.x, at.itemsize)[0])
     for stencil in rule.stencils:
-        moved = [j for j, offset in enumerate(stencil.offsets) if offset]
-
-        def sample(
-            asked: Sequence[float], stencil: Stencil = stencil, moved: list[int] = moved
-        ) -> tuple[Sequence[float], Sequence[float]]:
-            nonlocal nfev, state
-            step = np.array([asked[0] / stencil.offsets[moved[0]]])
-            if not step <= largest_step(x, stencil, box.lower, box.upper):
-                return [np.nan] * len(moved), [np.nan] * len(moved)
-            taken = displacements(x, step, stencil, itemsize, box.lower, box.upper)[0, moved]
-            if not np.isfinite(taken).all():
-                return [np.nan] * len(moved), [np.nan] * len(moved)
-            nfev += len(moved)
-            values = evaluator.along_coordinates(np.repeat(index, len(moved)), taken)
-            if not np.isfinite(values).all():
-                state = NONFINITE
-            return taken.tolist(), values.tolist()
-
-        result = search(sample, stencil, float(x[0]), f0, rule.precision, rule.target)
-        if result is not None:
-            return _one(result.derivative, result.uncertainty, result.step, nfev, SEARCHED, stencil.scheme)
-    return _one(np.nan, np.nan, np.nan, nfev, state, "none")
+        sampler = Sampler(evaluator, stencil, at)
+        result = search(sampler, stencil, float(at.x[0]), rule.precision, rule.target, float(at.typical[0]), least)
+        nfev += sampler.nfev
+        state = NONFINITE if sampler.nonfinite else state
+        if result is None:
+            continue
+        if best is None or result.uncertainty < best[0].uncertainty:
+            best = (result, stencil.scheme)
+        # beside a bound there may be more room on one side than on both
+        room = float(largest_step(at.x, stencil, at.lower, at.upper)[0])
+        if best[0].uncertainty <= rule.target * abs(best[0].derivative) or room >= CLOSE * float(at.scale[0]):
+            break
+    if best is not None:
+        state = KINKED if best[0].kink else FLAT if best[0].flat else SEARCHED
+        return _one(best[0], nfev, state, best[1])
+    return _one(Found(np.nan, np.nan, np.nan, margin=np.nan), nfev, state, "none")
 
 
-def _one(numerical: float, uncertainty: float, step: float, nfev: int, state: int, scheme: str) -> Estimates:
-    numbers = (numerical, uncertainty, step, nfev, state, SCHEMES.index(scheme))
+class Sampler:
+    """fun at the points of a stencil around one coordinate, for any step."""
+
+    def __init__(self, evaluator: Evaluator, stencil: Stencil, at: Coordinates) -> None:
+        self.evaluator = evaluator
+        self.stencil = stencil
+        self.at = at
+        self.nfev = 0
+        self.nonfinite = False
+
+    def __call__(self, step: float) -> levels.Points | None:
+        """Displacements, values and sizes; None where the step does not fit or fun is not finite."""
+        at, stencil = self.at, self.stencil
+        asked = np.array([step])
+        if not asked <= largest_step(at.x, stencil, at.lower, at.upper):
+            return None
+        taken = displacements(at.x, asked, stencil, at.itemsize, at.lower, at.upper)
+        if not np.isfinite(taken).all():
+            return None
+        self.nfev += stencil.nfev
+        values, sizes = _values(self.evaluator, stencil, at.index, taken)
+        if not np.isfinite(values).all():
+            self.nonfinite = True
+            return None
+        return taken, values, sizes
+
+
+def _one(found: Found, nfev: int, state: int, scheme: str) -> Estimates:
+    numbers = (found.derivative, found.uncertainty, found.step, nfev, state, SCHEMES.index(scheme), found.margin)
     return Estimates(*(np.array([float(number)]) for number in numbers))
 
 
 def _with_failures(evaluator: Evaluator, index: IntArray, found: Estimates) -> Estimates:
     """Mark the coordinates at which fun raised, unless a derivative was found all the same."""
-    failed = np.isin(index, list(evaluator.failures)) & ~np.isin(found.state, (DONE, SEARCHED))
+    failed = np.isin(index, list(evaluator.failures)) & ~np.isin(found.state, (DONE, SEARCHED, KINKED, FLAT))
     found.state[failed] = ERROR
     return found

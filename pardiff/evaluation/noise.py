@@ -1,25 +1,39 @@
-"""Measures the noise of fun on a few lines through x0: a few dozen passes, whatever the number of parameters."""
+"""Measures the noise of fun near x0: a few dozen passes, whatever the number of parameters."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
-from pardiff.evaluation.evaluator import Evaluator
-from pardiff.numerics.noise import POINTS, difference_table_noise, has_single_precision
-from pardiff.problem.parameters import FloatArray, IntArray
+from pardiff.evaluation.evaluator import Coordinates, Evaluator
+from pardiff.numerics.noise import POINTS, difference_table_noise, has_single_precision, is_single
+from pardiff.numerics.steps import spacing
+from pardiff.problem.parameters import FloatArray
 
-SPACINGS = 4
+SPACINGS = 6
 """Spacings tried on a line."""
-FIRST_SPACING = {8: 1e-10, 4: 1e-5, 2: 1e-2}
-"""Relative spacing to begin with, by the bytes of the parameters: some hundreds of units in their last place."""
+FIRST_SPACING = {8: 1e-10, 4: 1e-5, 2: 1e-3}
+"""Relative spacing to begin with, by the bytes of the parameters: many units in their last place, but for
+float16, of which a few are a long way."""
 SINGLE = 2.0**-27
 """Relative noise that float32 has at the least: an eighth of its machine epsilon, for lucky roundings."""
+FARTHEST = 1e-2
+"""Relative spacing at the most: what fun does farther away says nothing of its noise here."""
 PROBE = 1e-3
 """Relative distance of the probe from x0: as far as room was made for."""
 FEW = 30
 """Parameters below which one line has to do, since three would cost more passes than the gradient itself."""
+WILD = 1e-4
+"""Noise relative to fun above which it is doubted: few functions are so rough, and some vary that fast."""
+REPEATS = 32
+"""Calls at x0 by which a fun that is not deterministic is measured: the standard deviation to an eighth."""
+CONFIDENCE = 0.99
+"""That the error bars of all parameters together hold, where fun is not deterministic."""
+LOOKS = 32
+"""Values of fun that the verdict on one parameter may rest on."""
 
 
 @dataclass(frozen=True)
@@ -30,74 +44,149 @@ class Noise:
     """Twice the standard deviation of their scatter, in the units of fun; 0 where none was found."""
     scale: float
     """Size with which the level is to be compared: of fun, or of its change over the scale of x."""
+    measured: bool
+    """Whether the level was found on every line, so that smaller steps show nothing that it does not."""
     probe: float
     """fun at a point a little away from x0, by which to know it again; NaN where it is not finite."""
     single_precision: bool
-    """Whether every value is one of float32."""
+    """Whether every value is one of float32, and there are several."""
+    short: bool
+    """Whether every value is one of float32, be it always the same, and nothing else is known of their noise."""
     nfev: int
 
 
-def measure_noise(
-    evaluator: Evaluator,
-    x: FloatArray,
-    itemsize: IntArray,
-    lower: FloatArray,
-    upper: FloatArray,
-    value: float,
-    seed: int,
-) -> Noise:
+def measure_noise(evaluator: Evaluator, at: Coordinates, seed: int) -> Noise:
     """Noise of fun near x0 by ECnoise, the median over lines in random directions.
+
+    The points of a line are numbers of the parameters' own dtypes, so that what is seen is the noise of
+    fun and not that of its argument.
 
     Parameters
     ----------
     evaluator : Evaluator
-    x : ndarray, shape (n,)
-        The parameters.
-    itemsize : ndarray of int, shape (n,)
-        Bytes of their dtypes.
-    lower, upper : ndarray, shape (n,)
-        Bounds, and the largest numbers that the dtypes hold.
-    value : float
-        fun at x0.
+        Which has been called at x0.
+    at : Coordinates
+        All of x0.
     seed : int
         Of the directions.
     """
     rng = np.random.default_rng(seed)
-    sigmas, seen, scale, probe = [], [np.array([value])], abs(value), np.nan
-    for _ in range(1 if len(x) < FEW else 3):
-        direction = _inward(rng.choice([-1.0, 1.0], len(x)) * np.maximum(np.abs(x), 1e-3), x, lower, upper)
+    value, size = evaluator.origin
+    sigmas, seen, scale, probe = [], [np.array([value])], size, np.nan
+    lines = 1 if len(at) < FEW else 3
+    for _ in range(lines):
+        # of different lengths, so that equal terms do not cancel
+        lengths = rng.choice([-1.0, 1.0], len(at)) * rng.uniform(0.5, 1.0, len(at))
+        direction = _inward(lengths * at.unit, at)
         if np.isnan(probe):
-            probe = float(evaluator.along_direction(direction, np.array([PROBE]))[0])
-        spacing = FIRST_SPACING[int(itemsize.min())]
+            probe = float(evaluator.along_direction(direction, np.array([PROBE]))[0][0])
+        distance = FIRST_SPACING[int(at.itemsize.min())]
+        flat, rough = 0.0, np.inf
         for _ in range(SPACINGS):
-            moves = np.linspace(0.0, spacing * (POINTS - 1), POINTS)
-            values = evaluator.along_direction(direction, moves)
+            values, sizes, length = _line(evaluator, direction, at, distance)
             seen.append(values)
             sigma, advice = difference_table_noise(values)
             if not advice:
+                if sigma > WILD * max(size, float(np.nan_to_num(sizes).max())):
+                    sigma, calm = _calmed(evaluator, direction, at, distance, sigma)
+                    seen.append(calm)
                 sigmas.append(sigma)
-                scale = max(scale, abs(float(values[-1] - values[0])) / float(moves[-1]))
+                change = abs(float(values[-1] - values[0])) / length
+                scale = max(scale, change, float(np.nan_to_num(sizes).max()))
                 break
-            spacing *= 100.0 if advice == "larger" else 0.01
+            if advice == "larger":
+                flat = max(flat, distance)
+            else:
+                rough = min(rough, distance)
+            # in the middle of what was flat and what was not smooth; beyond it where one is still to be seen
+            distance = np.sqrt(flat * rough) if 0.0 < flat < rough < np.inf else distance * (100.0 if flat else 0.01)
+            distance = min(FARTHEST, float(distance))
     everything = np.concatenate(seen)
     level = 2.0 * float(np.median(sigmas)) if sigmas else 0.0
     return Noise(
         level=level,
         scale=scale,
+        measured=len(sigmas) == lines,
         # small differences of float64 can be float32 numbers too; the noise tells them apart
-        single_precision=level > SINGLE * scale and has_single_precision(everything),
+        single_precision=(level > SINGLE * scale or not sigmas) and has_single_precision(everything),
+        short=not sigmas and np.isfinite(everything).sum() > POINTS and is_single(everything),
         probe=probe,
         nfev=len(everything),
     )
 
 
-def _inward(direction: FloatArray, x: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+def _calmed(
+    evaluator: Evaluator, direction: FloatArray, at: Coordinates, distance: float, sigma: float
+) -> tuple[float, FloatArray]:
+    """Noise that is found again on a line that goes as far as each parameter is large, however small that is.
+
+    Noise does not depend on the spacing. What does is a fun that varies on the scale of tiny parameters.
+    """
+    own = np.copysign(np.abs(at.x), direction)
+    values, _, _ = _line(evaluator, np.where(direction == 0, 0.0, own), at, distance)
+    again, advice = difference_table_noise(values)
+    if advice == "larger":
+        return sigma, values
+    return (0.0 if advice else min(sigma, again)), values
+
+
+def _line(
+    evaluator: Evaluator, direction: FloatArray, at: Coordinates, distance: float
+) -> tuple[FloatArray, FloatArray, float]:
+    """Values and sizes at equally spaced points of a line, and how far it goes in units of the direction.
+
+    Each component of the spacing is an odd multiple of the spacing of the parameter's numbers. Powers of two
+    would not do: on their multiples a product rounds with too much order.
+    """
+    ulp = spacing(at.x, at.itemsize)
+    component = np.abs(direction) * distance
+    # where x is small beside the spacing, its own numbers are too fine to matter
+    with np.errstate(over="ignore"):
+        odd = 2.0 * np.floor(component / (2.0 * ulp)) + 1.0
+    component = np.where(odd < 2.0**40, np.minimum(odd, 2.0**40) * ulp, component)
+    with np.errstate(over="ignore"):
+        room = np.where(direction > 0, at.upper - at.x, at.x - at.lower)
+    component[(direction == 0) | ~(component * (POINTS - 1) <= room)] = 0.0
+    values, sizes = evaluator.along_direction(np.copysign(component, direction), np.arange(float(POINTS)))
+    return values, sizes, distance * (POINTS - 1)
+
+
+def measure_scatter(evaluator: Evaluator, count: int) -> tuple[float, float]:
+    """Noise of a fun that is not deterministic, from calls at x0.
+
+    The confidence that all bars hold together is shared out equally among the values on which they rest
+    (Bonferroni), and the standard deviation is taken at its upper limit, by the chi-square distribution of
+    its square in the approximation of Wilson and Hilferty.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+    count : int
+        Number of parameters.
+
+    Returns
+    -------
+    sigma : float
+        Standard deviation of the values.
+    level : float
+        Half of what a value may be off by; NaN where fun is not always finite.
+    """
+    values, _ = evaluator.along_coordinates(np.zeros(REPEATS, dtype=np.int64), np.zeros(REPEATS))
+    sigma = float(np.std(values, ddof=1))
+    freedom, normal = REPEATS - 1, NormalDist()
+    share = (1.0 - CONFIDENCE) / 2.0
+    low = freedom * (1.0 - 2.0 / (9.0 * freedom) + normal.inv_cdf(share) * math.sqrt(2.0 / (9.0 * freedom))) ** 3
+    limit = -normal.inv_cdf(share / (count * LOOKS) / 2.0)
+    return sigma, 0.5 * limit * sigma * math.sqrt(freedom / low)
+
+
+def _inward(direction: FloatArray, at: Coordinates) -> FloatArray:
     """Turn the components of a direction away from bounds; those without room are left out.
 
-    A line is followed for a thousandth of the direction at most.
+    A direction is good where the probe has room.
     """
-    reach = np.abs(direction) * 1e-3
+    reach = np.abs(direction) * PROBE + 2.0 * spacing(at.x, at.itemsize)
     with np.errstate(over="ignore"):
-        up, down = upper - x >= reach, x - lower >= reach
+        up, down = at.upper - at.x >= reach, at.x - at.lower >= reach
     turned: FloatArray = np.where(direction > 0, np.where(up, 1.0, -1.0), np.where(down, -1.0, 1.0)) * np.abs(direction)
     return np.where(up | down, turned, 0.0)

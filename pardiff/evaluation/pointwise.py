@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -11,24 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.errors import InputError
+from pardiff.evaluation.complexstep import ComplexStep
+from pardiff.evaluation.failures import described, is_interrupt
+from pardiff.numerics.terms import compensated_sum, moved
 from pardiff.problem.parameters import FloatArray, IntArray, Layout, leaves_like
-
-LONGEST = 500
-"""Characters kept of a message of fun's."""
-
-
-def described(error: BaseException) -> str:
-    """An exception in words, whatever its own methods do."""
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:
-        text = type(error).__name__
-    return (text if len(text) <= LONGEST else text[:LONGEST] + "…").encode("utf-8", "backslashreplace").decode()
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    """Whether it is a Ctrl-C of the user's; in any other thread than the first it can only come from fun."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 class Pointwise:
@@ -41,41 +26,62 @@ class Pointwise:
     layout : Layout
     arrays : list of ndarray
         The leaves of x0; the evaluator perturbs these very arrays, so they must be its own.
+    terms : bool
+        fun returns terms whose sum is the loss. Each value is then the change of that sum from x0.
     """
 
     def __init__(
-        self, fun: Callable[..., Any], args: tuple[Any, ...], layout: Layout, arrays: list[NDArray[Any]]
+        self,
+        fun: Callable[..., Any],
+        args: tuple[Any, ...],
+        layout: Layout,
+        arrays: list[NDArray[Any]],
+        *,
+        terms: bool = False,
     ) -> None:
         self.fun = fun
         self.args = args
         self.layout = layout
         self.x = layout.structure(arrays)
         self.failures: dict[int, str] = {}
+        self.origin = (np.nan, np.nan)
+        self.terms: NDArray[np.float64] | None = None
+        self._sums_terms = terms
         self._arrays = arrays
         self._flat = [array.reshape(-1) for array in arrays]
         self._checksums = [zlib.crc32(array.data) for array in self._flat]
+        self._imaginary: ComplexStep | None = None
 
     def at_start(self) -> float:
-        """fun at x0; whatever it raises goes to the caller."""
-        return float(self.fun(self.x, *self.args))
+        """fun at x0, or the sum of its terms; whatever it raises goes to the caller."""
+        return self.take(self.fun(self.x, *self.args))
 
-    def point(self, index: IntArray) -> tuple[FloatArray, IntArray]:
-        """Values of the coordinates in x0, and the bytes of their dtype."""
+    def take(self, value: Any) -> float:
+        """Take what fun returned at x0 as the origin of all differences."""
+        if self._sums_terms:
+            self.terms = _terms(value).copy()
+            self.origin = (0.0, 0.0)
+            return compensated_sum(self.terms)
+        self.origin = (float(value), abs(float(value)))
+        return float(value)
+
+    def point(self, index: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
+        """Values of the coordinates in x0, the bytes of their dtype, and the numbers of their arrays."""
         x = np.empty(len(index))
         itemsize = np.empty(len(index), dtype=np.int64)
-        owner = self._owner(index)
+        owner = self.layout.owner(index)
         for number in np.unique(owner):
             rows = owner == number
             leaf = self.layout.leaves[number]
             x[rows] = self._flat[number][index[rows] - leaf.start]
             itemsize[rows] = leaf.dtype.itemsize
-        return x, itemsize
+        return x, itemsize, owner
 
-    def along_coordinates(self, index: IntArray, displacement: FloatArray) -> FloatArray:
+    def along_coordinates(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         """fun with one coordinate moved, for each pair of index and displacement."""
-        fun, args, x = self.fun, self.args, self.x
-        values = np.full(len(index), np.nan)
-        owner = self._owner(index)
+        fun, args, x, measure = self.fun, self.args, self.x, self._measure
+        values, sizes = np.full(len(index), np.nan), np.full(len(index), np.nan)
+        owner = self.layout.owner(index)
         local = (index - self.layout.starts[owner]).tolist()
         flats = [self._flat[number] for number in owner.tolist()]
         for j, (flat, i, move) in enumerate(zip(flats, local, displacement.tolist(), strict=True)):
@@ -84,18 +90,22 @@ class Pointwise:
             saved = flat[i]
             flat[i] = float(saved) + move
             try:
-                values[j] = fun(x, *args)
+                if measure is None:
+                    values[j] = fun(x, *args)
+                else:
+                    values[j], sizes[j] = measure(fun(x, *args))
             except BaseException as error:
-                if _is_interrupt(error):
+                if is_interrupt(error):
                     raise
                 self.failures[int(index[j])] = described(error)
             finally:
                 flat[i] = saved
-        return values
+        return values, np.abs(values) if measure is None else sizes
 
-    def along_direction(self, direction: FloatArray, displacement: FloatArray) -> FloatArray:
+    def along_direction(self, direction: FloatArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         """fun at points on a line through x0; NaN where it raises."""
-        values = np.full(len(displacement), np.nan)
+        measure = self._measure
+        values, sizes = np.full(len(displacement), np.nan), np.full(len(displacement), np.nan)
         saved = [flat.copy() for flat in self._flat]
         parts = [direction[leaf.start : leaf.stop] for leaf in self.layout.leaves]
         try:
@@ -103,15 +113,40 @@ class Pointwise:
                 for flat, start, part in zip(self._flat, saved, parts, strict=True):
                     flat[:] = start + move * part
                 try:
-                    values[j] = self.fun(self.x, *self.args)
+                    if measure is None:
+                        values[j] = self.fun(self.x, *self.args)
+                    else:
+                        values[j], sizes[j] = measure(self.fun(self.x, *self.args))
                 except BaseException as error:
-                    if _is_interrupt(error):
+                    if is_interrupt(error):
                         raise
                     # a point where fun raises shows no noise; what it means is seen entry by entry
         finally:
             for flat, start in zip(self._flat, saved, strict=True):
                 flat[:] = start
-        return values
+        return values, np.abs(values) if measure is None else sizes
+
+    @property
+    def _measure(self) -> Callable[[Any], tuple[float, float]] | None:
+        """What is made of fun's terms; None where fun returns the loss itself."""
+        start = self.terms
+        return None if start is None else lambda value: moved(start, _terms(value, len(start)))
+
+    def imaginary(self, index: IntArray, step: float) -> tuple[FloatArray, FloatArray]:
+        """The complex step in one coordinate after the other."""
+        return self._complex().along_coordinates(index, step)
+
+    def imaginary_direction(
+        self, direction: FloatArray, displacement: FloatArray, step: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """The complex step along a direction, from points on the line through x0 in it."""
+        return self._complex().along_direction(direction, displacement, step)
+
+    def _complex(self) -> ComplexStep:
+        if self._imaginary is None:
+            start = self.origin[0] if self.terms is None else compensated_sum(self.terms)
+            self._imaginary = ComplexStep(self.fun, self.args, self.layout, self._arrays, start)
+        return self._imaginary
 
     def check_unchanged(self) -> None:
         """Raise `InputError` if fun has written to x, or has put other arrays in its place."""
@@ -125,5 +160,10 @@ class Pointwise:
                     f"must be left as it is: work on a copy, x = x.copy()"
                 )
 
-    def _owner(self, index: IntArray) -> IntArray:
-        return np.searchsorted(self.layout.starts, index, side="right") - 1
+
+def _terms(value: Any, count: int | None = None) -> NDArray[np.float64]:
+    """What fun returned, as one line of float64; `InputError` if its length has changed."""
+    terms = np.asarray(value, dtype=np.float64).reshape(-1)
+    if count is not None and len(terms) != count:
+        raise InputError(f"fun returned {len(terms)} terms, but {count} at x0; their number must not change")
+    return terms

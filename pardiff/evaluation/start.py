@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError
-from pardiff.evaluation.estimate import Box
-from pardiff.evaluation.noise import Noise, measure_noise
-from pardiff.evaluation.pointwise import Pointwise, described
+from pardiff.evaluation.analytic import measure_slope_noise
+from pardiff.evaluation.evaluator import Bounds, Coordinates
+from pardiff.evaluation.failures import described
+from pardiff.evaluation.noise import REPEATS, Noise, measure_noise, measure_scatter
+from pardiff.evaluation.pointwise import Pointwise
+from pardiff.numerics.differences import Precision
+from pardiff.numerics.noise import has_single_precision
 from pardiff.problem.parameters import (
     FloatArray,
     Layout,
@@ -20,11 +24,15 @@ from pardiff.problem.parameters import (
     parse_bounds,
     parse_gradient,
     parse_parameters,
+    parse_typical,
 )
 from pardiff.problem.problem import Problem
+from pardiff.problem.settings import Settings
 
 LARGEST_EPS = 0.1
 """Where fun is noisier than this, steps as large as x itself are of no more help."""
+FINER = 1 / 16
+"""Part of the parameters' machine epsilon below which measured noise shows that fun computes in a longer dtype."""
 ORDINARY = 8.0
 """Noise of up to this many machine epsilons is the rounding of a function that is not noisy."""
 
@@ -39,18 +47,24 @@ class Start:
     layout: Layout
     arrays: list[Any]
     """The leaves of x0; they belong to the evaluator of this process."""
-    bounds: tuple[FloatArray, FloatArray] | None
+    bounds: Bounds | None
+    typical: tuple[float, ...]
+    """Typical size of the parameters, by array."""
     analytical: FloatArray | None
     """Flat, shape (n,); None where the problem has no gradient."""
     value: float
     """fun at x0."""
     repeat: float
     """fun at x0 once more; another value means that fun is not deterministic."""
+    sigma: float
+    """Standard deviation of repeated values at x0; 0 where fun is deterministic."""
     eps: float
-    """Relative precision of fun: the machine epsilon of the less precise of x0 and fun's value, or the
-    measured noise where that is more."""
+    """Relative precision of fun: the machine epsilon with which it computes, or the measured noise where that
+    is more."""
     noise: float
     """Twice the standard deviation of the measured noise, in the units of fun."""
+    slope_noise: float | None
+    """Noise of the complex-step derivative along a line; None where the step is real."""
     probe: float
     """fun at a point a little away from x0, the same in every run; 0 where it is not finite."""
     single_precision: bool
@@ -63,8 +77,14 @@ class Start:
     """Passes spent."""
 
 
-def evaluate_start(problem: Problem, seed: int = 0) -> tuple[Start, Pointwise]:
+def evaluate_start(problem: Problem, options: Settings) -> tuple[Start, Pointwise]:
     """Check a problem by calling it at x0.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Settings
+        Of which the method, the typical sizes and the seed matter here.
 
     Raises
     ------
@@ -73,18 +93,20 @@ def evaluate_start(problem: Problem, seed: int = 0) -> tuple[Start, Pointwise]:
     """
     layout, arrays = parse_parameters(problem.x0)
     bounds = parse_bounds(layout, problem.bounds)
+    typical = parse_typical(layout, options.typical)
     if bounds is not None:
         check_inside(layout, flatten(layout, arrays), bounds)
-    evaluator = Pointwise(problem.fun, problem.args, layout, arrays)
-    first = _call(evaluator, "fun", problem.fun)
-    begin = time.perf_counter()
-    second = _call(evaluator, "fun", problem.fun)
-    seconds = time.perf_counter() - begin
-    itemsize = _check_value(first)
-    if _check_value(second) and not np.isfinite([float(first), float(second)]).all():
-        raise InputError(f"fun: got {float(first)} at x0; expected a finite value: move x0 into its domain")
+    evaluator = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
+    raw = _call(evaluator, "fun", problem.fun)
+    itemsize = (_check_terms if problem.terms else _check_value)(raw)
     evaluator.check_unchanged()
-    analytical = None
+    first = evaluator.take(raw)
+    begin = time.perf_counter()
+    second = evaluator.take(_call(evaluator, "fun", problem.fun))
+    seconds = time.perf_counter() - begin
+    _check_finite(first, second)
+    evaluator.check_unchanged()
+    analytical, third = None, second
     if problem.grad is not None:
         gradient = problem.grad
         if callable(gradient):
@@ -93,34 +115,57 @@ def evaluate_start(problem: Problem, seed: int = 0) -> tuple[Start, Pointwise]:
             raise InputError("grad returned None; expected a gradient with the structure of x0")
         analytical = parse_gradient(layout, gradient)
         evaluator.check_unchanged()
-        if callable(problem.grad) and float(first) == float(second) != float(_call(evaluator, "fun", problem.fun)):
+        third = evaluator.take(_call(evaluator, "fun", problem.fun)) if callable(problem.grad) else second
+        if first == second != third and third == evaluator.take(_call(evaluator, "fun", problem.fun)):
             raise InputError(
                 "grad changes what fun computes: fun at x0 has another value after grad was called; grad must not "
                 "change args or other data that fun uses"
             )
-    everything = np.arange(layout.size)
-    x, bytes_of_x = evaluator.point(everything)
-    box = Box.of(bounds, everything, bytes_of_x)
-    found = measure_noise(evaluator, x, bytes_of_x, box.lower, box.upper, float(first), seed)
+    at = Coordinates.of(evaluator, np.arange(layout.size), bounds, typical)
+    second = third if third != first else second  # a fun that is random now and then
+    sigma = 0.0
+    if first == second:
+        found = measure_noise(evaluator, at, options.seed or 0)
+    else:
+        sigma, level = measure_scatter(evaluator, layout.size)
+        found = Noise(level, max(evaluator.origin[1], level), True, np.nan, False, False, REPEATS)
     evaluator.check_unchanged()
-    itemsize = min(itemsize, 4) if found.single_precision else itemsize
-    eps = float(np.finfo(f"f{min(itemsize, int(bytes_of_x.min()))}").eps)
+    single = found.single_precision or (problem.terms and has_single_precision(np.asarray(raw, dtype=float).ravel()))
+    itemsize = min(itemsize, 4) if single else itemsize
+    eps = _epsilon(found, itemsize, int(at.itemsize.min()))
+    noise = 0.0 if problem.terms else found.level
+    slope_noise, more = None, 0
+    if options.method == "complex":
+        slope_noise, more = measure_slope_noise(evaluator, at, Precision(eps, noise), options.seed or 0)
     start = Start(
         layout=layout,
         arrays=arrays,
         bounds=bounds,
+        typical=typical,
         analytical=analytical,
-        value=float(first),
-        repeat=float(second),
-        eps=min(LARGEST_EPS, max(eps, _relative(found, eps))),
-        noise=found.level,
+        value=first,
+        repeat=second,
+        sigma=sigma,
+        eps=eps,
+        noise=noise,
+        slope_noise=slope_noise,
         probe=found.probe if np.isfinite(found.probe) else 0.0,
-        single_precision=found.single_precision and itemsize < 8,
+        single_precision=bool(single) and itemsize < 8,
         rtol=DEFAULT_RTOL[itemsize],
         seconds=seconds,
-        nfev=2 + callable(problem.grad) + found.nfev,
+        nfev=2 + callable(problem.grad) + found.nfev + more,
     )
     return start, evaluator
+
+
+def _epsilon(found: Noise, itemsize: int, parameters: int) -> float:
+    """Relative precision of fun, from the bytes of its value and of the parameters, and what was measured."""
+    eps = float(np.finfo(f"f{min(itemsize, 4) if found.short else itemsize}").eps)
+    short = float(np.finfo(f"f{min(itemsize, parameters)}").eps)
+    # short parameters mean short arithmetic, unless the values of fun show otherwise
+    if short > eps and not (found.measured and found.level <= FINER * short * found.scale):
+        eps = short
+    return min(LARGEST_EPS, max(eps, _relative(found, eps)))
 
 
 def _relative(noise: Noise, eps: float) -> float:
@@ -140,12 +185,36 @@ def _check_value(value: Any) -> int:
     """Bytes of the precision of fun's value; `InputError` if it is not one real number."""
     if isinstance(value, str | bytes) or value is None:
         raise InputError(f"fun: got {type(value).__name__} {value!r} at x0; expected one float")
-    array = np.asarray(value)
+    array = _array(value)
     if array.ndim:
         raise InputError(
             f"fun: got an array of shape {array.shape} at x0; expected one float: sum or average it, "
-            f"or index its only element"
+            f"or index its only element; if its elements are terms whose sum is the loss, say terms=True"
         )
     if array.dtype.kind not in "fiub":
         raise InputError(f"fun: got a value of dtype {array.dtype} at x0; expected one real float")
     return min(8, array.dtype.itemsize) if array.dtype.kind == "f" else 8
+
+
+def _check_terms(value: Any) -> int:
+    """Bytes of the precision of fun's terms; `InputError` if they are no array of real numbers."""
+    array = _array(value)
+    if array.dtype.kind not in "fiub" or array.size == 0:
+        raise InputError(
+            f"fun: got {type(value).__name__} of shape {array.shape} and dtype {array.dtype} at x0; with terms=True "
+            f"expected an array of real terms whose sum is the loss"
+        )
+    return min(8, array.dtype.itemsize) if array.dtype.kind == "f" else 8
+
+
+def _array(value: Any) -> Any:
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # of lists of different lengths
+        raise InputError(f"fun: its value at x0 is no array: {error}") from None
+
+
+def _check_finite(*values: float) -> None:
+    for value in values:
+        if not np.isfinite(value):
+            raise InputError(f"fun: got {value} at x0; expected a finite value: move x0 into its domain")

@@ -12,8 +12,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pardiff.errors import PardiffError, WorkerError
-from pardiff.evaluation.estimate import Box, Estimates, Rule, first_wave, second_wave
-from pardiff.evaluation.evaluator import Evaluator
+from pardiff.evaluation.estimate import Estimates, Rule, first_wave, second_wave
+from pardiff.evaluation.evaluator import Coordinates, Evaluator
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.planning.waves import Wave
 from pardiff.problem.bundle import Code, load_factory
@@ -44,7 +44,7 @@ class Session:
 
 def open_session(problem: Problem, layout: Layout, arrays: list[NDArray[Any]], rule: Rule) -> Session:
     """Prepare a problem for evaluation; the arrays are x0 and become the evaluator's own."""
-    evaluator = Pointwise(problem.fun, problem.args, layout, arrays)
+    evaluator = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
     try:
         base = evaluator.at_start()
     except Exception as error:
@@ -64,10 +64,9 @@ def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[Bl
     index = wave.coordinates(block)
     evaluator = session.evaluator
     evaluator.failures.clear()
-    _, itemsize = evaluator.point(index)
-    box = Box.of(session.bounds, index, itemsize)
+    at = Coordinates.of(evaluator, index, session.bounds, session.rule.typical)
     differentiate = first_wave if wave.number == 1 else second_wave
-    found: Estimates = differentiate(evaluator, session.rule, index, box, session.base)
+    found: Estimates = differentiate(evaluator, session.rule, at)
     evaluator.check_unchanged()
     matrix = found.to_matrix()
     start, stop = wave.bounds(block)
@@ -169,7 +168,7 @@ class StoredTask:
         arrays = audit.parameters()
         if parameters_digest(audit.layout, arrays) != audit.info["fingerprint"]["x0"]:
             raise WorkerError(f"the parameters in the audit at {self.folder} are damaged; run it again")
-        rule = Rule.of(**audit.info["rule"])
+        rule = Rule.of(audit.info["rule"])
         return audit, open_session(problem, audit.layout, arrays, rule)
 
     __getstate__ = MemoryTask.__getstate__

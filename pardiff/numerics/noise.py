@@ -69,7 +69,11 @@ def has_single_precision(values: FloatArray) -> bool:
 
     A random float64 is one with probability 2**-29; some that differ are no accident.
     """
-    distinct = np.unique(values[np.isfinite(values)])
+    return len(np.unique(values[np.isfinite(values)])) >= 4 and is_single(values)
+
+
+def is_single(values: FloatArray) -> bool:
+    """Whether all finite values are numbers of float32."""
+    finite = values[np.isfinite(values)]
     with np.errstate(over="ignore"):
-        single = distinct.astype(np.float32).astype(np.float64) == distinct
-    return len(distinct) >= 4 and bool(single.all())
+        return bool((finite.astype(np.float32).astype(np.float64) == finite).all())

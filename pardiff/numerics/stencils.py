@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,16 +18,29 @@ class Stencil:
 
     Examples
     --------
-    >>> Stencil("central", (-1, 1), 2).weights
-    array([-0.5,  0.5])
+    >>> Stencil((-1, 0, 1)).weights
+    array([-0.5,  0. ,  0.5])
     """
 
-    scheme: str
-    """``central``, ``forward`` or ``backward``: the side of x from which fun is taken."""
     offsets: tuple[int, ...]
-    """Displacements in units of the step; 0 stands for fun at x0, which costs no pass."""
-    order: int
-    """p, where the truncation error falls as step**p."""
+    """Displacements in units of the step, ascending. 0 is always among them: fun at x0 costs no pass, and
+    with it unequal displacements on the two sides, as rounding makes them, do no harm."""
+
+    @property
+    def scheme(self) -> str:
+        """``central``, ``forward`` or ``backward``: the side of x from which fun is taken."""
+        below, above = self.reach
+        return "central" if below and above else "forward" if above else "backward"
+
+    @property
+    def order(self) -> int:
+        """p, where the truncation error falls as step**p: the formula is exact for polynomials of degree p."""
+        return len(self.offsets) - 1
+
+    @property
+    def moved(self) -> tuple[int, ...]:
+        """Columns of the points other than x0 itself."""
+        return tuple(j for j, offset in enumerate(self.offsets) if offset)
 
     @cached_property
     def weights(self) -> FloatArray:
@@ -36,7 +50,7 @@ class Stencil:
     @property
     def nfev(self) -> int:
         """Forward passes that one derivative costs."""
-        return sum(offset != 0 for offset in self.offsets)
+        return len(self.offsets) - 1
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -44,30 +58,49 @@ class Stencil:
         return -min(0, *self.offsets), max(0, *self.offsets)
 
 
-def _central(order: int) -> Stencil:
-    half = order // 2
-    return Stencil("central", (*range(-half, 0), *range(1, half + 1)), order)
+def _central(order: int) -> tuple[int, ...]:
+    return tuple(range(-(order // 2), order // 2 + 1))
 
 
-STENCILS: dict[tuple[str, int], Stencil] = {
-    **{("central", order): _central(order) for order in (2, 4, 6, 8)},
-    **{("forward", order): Stencil("forward", tuple(range(order + 1)), order) for order in (1, 2, 3, 4, 6, 8)},
-    **{("backward", order): Stencil("backward", tuple(range(-order, 1)), order) for order in (1, 2, 3, 4, 6, 8)},
+def _richardson(order: int) -> tuple[int, ...]:
+    """Central differences at steps h, 2h, 4h, ..., extrapolated: one formula on all their points."""
+    powers = [2**k for k in range(order // 2)]
+    return (*(-power for power in reversed(powers)), 0, *powers)
+
+
+def _forward(order: int) -> tuple[int, ...]:
+    return tuple(range(order + 1))
+
+
+def _backward(order: int) -> tuple[int, ...]:
+    return tuple(range(-order, 1))
+
+
+FAMILIES: dict[str, Callable[[int], tuple[int, ...]]] = {
+    "central": _central,
+    "forward": _forward,
+    "backward": _backward,
+    "richardson": _richardson,
 }
-"""Every formula that is used, by scheme and order. One-sided orders 6 and 8 only replace central ones at a bound."""
+"""Families of formulas by the name of the method: offsets for an order."""
 
-SCHEMES = ("none", "central", "forward", "backward")
+SCHEMES = ("none", "central", "forward", "backward", "complex")
 """Schemes by the number under which an audit stores them."""
 
 
-def candidates(method: str, order: int) -> tuple[Stencil, ...]:
-    """The formula of a method and those that may replace it where a bound is in the way."""
-    schemes = {
-        "central": ("central", "forward", "backward"),
-        "forward": ("forward", "backward"),
-        "backward": ("backward", "forward"),
-    }[method]
-    return tuple(STENCILS[scheme, order] for scheme in schemes)
+def named(method: str, order: int) -> Stencil:
+    """The formula of a method and an order.
+
+    >>> named("richardson", 6).offsets
+    (-4, -2, -1, 0, 1, 2, 4)
+    """
+    return Stencil(FAMILIES[method](order))
+
+
+def candidates(first: Stencil) -> tuple[Stencil, ...]:
+    """A formula, and those of the same order that replace it where a bound is in the way."""
+    sides = {"central": (_forward, _backward), "forward": (_backward,), "backward": (_forward,)}
+    return (first, *(Stencil(side(first.order)) for side in sides[first.scheme]))
 
 
 def differentiation_weights(nodes: FloatArray) -> FloatArray:
@@ -95,13 +128,14 @@ def differentiation_weights(nodes: FloatArray) -> FloatArray:
     """
     points = nodes.shape[1]
     weights = np.zeros_like(nodes)
-    for j in range(points):
-        for m in range(points):
-            if m == j:
-                continue
-            term = 1.0 / (nodes[:, j] - nodes[:, m])
-            for other in range(points):
-                if other not in (j, m):
-                    term = term * (-nodes[:, other] / (nodes[:, j] - nodes[:, other]))
-            weights[:, j] += term
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of steps near the smallest numbers
+        for j in range(points):
+            for m in range(points):
+                if m == j:
+                    continue
+                term = 1.0 / (nodes[:, j] - nodes[:, m])
+                for other in range(points):
+                    if other not in (j, m):
+                        term = term * (-nodes[:, other] / (nodes[:, j] - nodes[:, other]))
+                weights[:, j] += term
     return weights

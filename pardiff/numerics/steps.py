@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 from pardiff.numerics.stencils import FloatArray, Stencil
 
 IntArray = NDArray[np.int64]
+
+SHORT: dict[int, Any] = {2: np.float16, 4: np.float32}
+"""The dtypes shorter than float64, by their bytes."""
+LARGEST = float(np.nextafter(np.finfo(np.float64).max, 0.0))
 
 
 def power_of_two(step: FloatArray) -> FloatArray:
@@ -23,23 +28,48 @@ def power_of_two(step: FloatArray) -> FloatArray:
     return np.asarray(np.ldexp(1.0, exponent - (mantissa < 0.7071067811865476)))
 
 
+def spacing(x: FloatArray, itemsize: IntArray) -> FloatArray:
+    """Distance of x to the next larger number of its dtype, shape (k,)."""
+    # the largest number of all has no next one
+    out = np.spacing(np.minimum(np.abs(x), LARGEST))
+    for size, dtype in SHORT.items():
+        rows = itemsize == size
+        if rows.any():
+            out[rows] = np.spacing(
+                np.minimum(np.abs(x[rows]).astype(dtype), np.nextafter(np.finfo(dtype).max, dtype(0)))
+            )
+    return np.asarray(out)
+
+
 def steps(
-    x: FloatArray, stencil: Stencil, eps: float, rel_step: float | None = None, abs_step: float | None = None
+    x: FloatArray,
+    itemsize: IntArray,
+    typical: FloatArray,
+    order: int,
+    eps: float,
+    rel_step: float | None = None,
+    abs_step: float | None = None,
 ) -> FloatArray:
     """Step for each coordinate before bounds are looked at.
 
     With a machine epsilon ``eps`` the error of a stencil of order p is about
     ``eps |f| / h + h**p |f^(p+1)|``, smallest near ``h = eps**(1/(p+1))`` in the unit in which f
-    varies, here ``max(|x|, 1)`` [1]_. Automatic steps are powers of two; a step that the user gave is
-    taken as it is.
+    varies, here ``max(|x|, typical)`` [1]_. Automatic steps are powers of two, and at least two spacings
+    of the numbers of the parameter's own dtype; a step that the user gave is taken as it is.
 
     Parameters
     ----------
     x : ndarray, shape (k,)
+    itemsize : ndarray of int, shape (k,)
+        Bytes of the dtype in which each parameter is stored.
+    typical : ndarray, shape (k,)
+        Typical size of each parameter.
+    order : int
+        p.
     eps : float
-        Machine epsilon of the less precise of x and the value of fun.
+        Relative precision of the value of fun.
     rel_step, abs_step : float or None
-        ``rel_step * max(|x|, 1)``, or ``abs_step`` in the units of x.
+        ``rel_step * max(|x|, typical)``, or ``abs_step`` in the units of x.
 
     References
     ----------
@@ -47,10 +77,10 @@ def steps(
     """
     if abs_step is not None:
         return np.full_like(x, abs_step)
-    scale = np.maximum(np.abs(x), 1.0)
+    scale = np.maximum(np.abs(x), typical)
     if rel_step is not None:
         return rel_step * scale
-    return power_of_two(eps ** (1.0 / (stencil.order + 1)) * scale)
+    return np.maximum(power_of_two(eps ** (1.0 / (order + 1)) * scale), 2.0 * spacing(x, itemsize))
 
 
 def largest_step(x: FloatArray, stencil: Stencil, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -126,7 +156,7 @@ def displacements(
 def _stored(points: FloatArray, itemsize: IntArray) -> FloatArray:
     """The points as a parameter of its dtype holds them."""
     out = points.copy()
-    for size, dtype in ((2, np.float16), (4, np.float32)):
+    for size, dtype in SHORT.items():
         rows = itemsize == size
         if rows.any():
             out[rows] = points[rows].astype(dtype)
@@ -136,7 +166,7 @@ def _stored(points: FloatArray, itemsize: IntArray) -> FloatArray:
 def _toward_zero(point: FloatArray, x: FloatArray, itemsize: IntArray) -> FloatArray:
     """The neighbouring stored value on the side of x."""
     out = np.nextafter(point, x)
-    for size, dtype in ((2, np.float16), (4, np.float32)):
+    for size, dtype in SHORT.items():
         rows = itemsize == size
         if rows.any():
             out[rows] = np.nextafter(point[rows].astype(dtype), x[rows].astype(dtype))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pardiff.numerics.stencils import STENCILS
+from pardiff.evaluation.estimate import formula
 from pardiff.planning.waves import Wave, block_size
 from pardiff.problem.settings import Settings
 
-BYTES_PER_COORDINATE = 6 * 8 + 8 + 5 * 8 + 4 + 3
-"""In the store, uncompressed: working results, x0, five float64 arrays by name, nfev, and three small flags."""
+BYTES_PER_COORDINATE = 7 * 8 + 8 + 6 * 8 + 4 + 3
+"""In the store, uncompressed: working results, x0, six float64 arrays by name, nfev, and three small flags."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Plan:
 
 def passes_per_coordinate(settings: Settings) -> int:
     """Forward passes of the fixed stencil."""
-    assert settings.method is not None
-    assert settings.order is not None
-    return STENCILS[settings.method, settings.order].nfev
+    if settings.method == "complex":
+        return 1
+    return formula(settings).nfev * (2 if settings.refine == "all" else 1)
 
 
 def first_wave(count: int, settings: Settings, seconds: float, workers: int) -> Wave:

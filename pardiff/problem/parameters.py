@@ -84,6 +84,10 @@ class Layout:
             node[last] = array
         return root
 
+    def owner(self, index: IntArray) -> IntArray:
+        """Numbers of the leaves that hold some flat coordinates."""
+        return np.searchsorted(self.starts, index, side="right") - 1
+
     def leaf_of(self, coordinate: int) -> Leaf:
         """The leaf that holds a flat coordinate."""
         return self.leaves[int(np.searchsorted(self.starts, coordinate, side="right")) - 1]
@@ -102,6 +106,26 @@ class Layout:
         """
         name, index = self.index(coordinate)
         return label(name, index)
+
+    def coordinate(self, label: str) -> int:
+        """The inverse of :meth:`label`; `InputError` where there is no such coordinate.
+
+        >>> layout, _ = parse_parameters({"W": np.zeros((2, 3)), "b": np.zeros(())})
+        >>> layout.coordinate("W[1,1]"), layout.coordinate("b")
+        (4, 6)
+        """
+        for leaf in self.leaves:
+            inside = label[len(leaf.name) + 1 : -1]
+            if not leaf.shape and label == leaf.name:
+                return leaf.start
+            if leaf.shape and label == f"{leaf.name}[{inside}]":
+                try:
+                    index = tuple(int(part) for part in inside.split(","))
+                    return leaf.start + int(np.ravel_multi_index(index, leaf.shape))
+                except ValueError:
+                    raise InputError(f"no entry {label!r}; array {leaf.name!r} has the shape {leaf.shape}") from None
+        names = [leaf.name for leaf in self.leaves]
+        raise InputError(f"no entry {label!r}; {closest(label.split('[')[0], names)}, with indices as in W[1,2]")
 
     def segments(self, start: int, stop: int) -> Iterator[tuple[Leaf, slice, slice]]:
         """Leaves that a flat range touches: leaf, slice within the leaf, slice within the range."""
@@ -242,7 +266,10 @@ def parse_gradient(layout: Layout, value: Structure) -> FloatArray:
     """
     flat = np.empty(layout.size)
     for leaf, item in zip(layout.leaves, leaves_like(layout, value, "grad"), strict=True):
-        array = np.asarray(item)
+        try:
+            array = np.asarray(item)
+        except ValueError as error:  # of lists of different lengths
+            raise InputError(f"grad: array {leaf.name!r} is no array: {error}") from None
         if array.dtype.kind != "f":
             raise InputError(f"grad: array {leaf.name!r} has dtype {array.dtype}; expected real floating point like x0")
         if array.shape != leaf.shape:
@@ -289,13 +316,25 @@ def parse_bounds(layout: Layout, bounds: Any) -> tuple[FloatArray, FloatArray] |
             f"bounds: got {type(bounds).__name__}; expected a pair (lower, upper), each a number or a structure like "
             f"x0, or a scipy.optimize.Bounds"
         )
+    pairs = isinstance(bounds, list) and all(isinstance(side, tuple) and len(side) == 2 for side in bounds)
+    if pairs and layout.size == 2:
+        raise InputError(
+            "bounds: got two pairs for two parameters, which may mean (lower, upper) or a pair for each; "
+            "expected arrays: (np.array([low, low]), np.array([high, high]))"
+        )
     lower, upper = (_parse_side(layout, side, what) for side, what in zip(bounds, ("lower", "upper"), strict=True))
+    crossed = lower > upper
+    if crossed.any():
+        i = int(np.argmax(crossed))
+        raise InputError(
+            f"bounds: at {layout.label(i)} the lower bound, {lower[i]:g}, is above the upper one, {upper[i]:g}"
+        )
     return lower, upper
 
 
 def _parse_side(layout: Layout, side: Any, what: str) -> FloatArray:
     flat = np.empty(layout.size)
-    scalar = not isinstance(side, Mapping) and np.ndim(side) == 0
+    scalar = not isinstance(side, Mapping | list | tuple) and np.ndim(side) == 0
     items = [side] * len(layout.leaves) if scalar else leaves_like(layout, side, f"bounds: {what}")
     for leaf, item in zip(layout.leaves, items, strict=True):
         item = {"lower": -np.inf, "upper": np.inf}[what] if item is None else item
@@ -303,12 +342,29 @@ def _parse_side(layout: Layout, side: Any, what: str) -> FloatArray:
             flat[leaf.start : leaf.stop] = np.broadcast_to(np.asarray(item, dtype=float), leaf.shape).reshape(-1)
         except (TypeError, ValueError):
             raise InputError(
-                f"bounds: the {what} side of array {leaf.name!r} has shape {np.shape(item)}; expected numbers of the "
-                f"array's shape {leaf.shape}, or one number for all"
+                f"bounds: got {item!r} as the {what} side of array {leaf.name!r}; expected numbers of the array's "
+                f"shape {leaf.shape}, or one number for all"
             ) from None
     if np.isnan(flat).any():
         raise InputError(f"bounds: {what} side has NaN at {layout.label(int(np.argmax(np.isnan(flat))))}")
     return flat
+
+
+def parse_typical(layout: Layout, typical: float | Mapping[str, float] | None) -> tuple[float, ...]:
+    """Typical size of the parameters of each array, 1 where none is given.
+
+    Parameters
+    ----------
+    typical : None, float or mapping of str to float
+        One size for all, or sizes by the names of arrays (``encoder/W1``).
+    """
+    if not isinstance(typical, Mapping):
+        return (1.0 if typical is None else float(typical),) * len(layout.leaves)
+    names = [leaf.name for leaf in layout.leaves]
+    for name in typical:
+        if name not in names:
+            raise InputError(f"typical: no array {name!r}; {closest(name, names)}")
+    return tuple(float(typical.get(name, 1.0)) for name in names)
 
 
 def check_inside(layout: Layout, x: FloatArray, bounds: tuple[FloatArray, FloatArray] | None) -> None:

@@ -29,11 +29,14 @@ class Problem:
         Further arguments of fun and grad.
     bounds : pair or None
         ``(lower, upper)``, each a scalar or a structure like ``x0``. fun is never evaluated outside.
+    terms : bool
+        fun returns an array of terms whose sum is the loss, one per sample, say. They are differenced
+        first and summed after, which removes the rounding noise of a long sum.
     name : str or None
         Name of the audit in `gradcheck`; on the command line it is the factory's.
     **options
         Any option of `gradcheck` that this problem pins: ``method``, ``order``, ``rel_step``,
-        ``abs_step``, ``rtol``, ``atol``, ``mode``, ``block_size``, ``seed``.
+        ``abs_step``, ``stencil``, ``refine``, ``typical``, ``rtol``, ``atol``, ``mode``, ``block_size``, ``seed``.
 
     Examples
     --------
@@ -48,6 +51,7 @@ class Problem:
     x0: Structure
     args: tuple[Any, ...]
     bounds: Any
+    terms: bool
     name: str | None
     options: Settings = field(default_factory=Settings)
 
@@ -59,6 +63,7 @@ class Problem:
         *,
         args: tuple[Any, ...] = (),
         bounds: Any = None,
+        terms: bool = False,
         name: str | None = None,
         **options: Any,
     ) -> None:
@@ -70,7 +75,7 @@ class Problem:
         args = tuple(args) if isinstance(args, tuple | list) else (args,)
         settings = Settings.from_mapping(options, "Problem")
         for key, value in dict(
-            fun=fun, grad=grad, x0=x0, args=args, bounds=bounds, name=name, options=settings
+            fun=fun, grad=grad, x0=x0, args=args, bounds=bounds, terms=bool(terms), name=name, options=settings
         ).items():
             object.__setattr__(self, key, value)
 

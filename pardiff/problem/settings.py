@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from pardiff.errors import InputError, closest
 
-METHODS = ("central", "forward", "backward")
-ORDERS = {"central": (2, 4, 6, 8), "forward": (1, 2, 3, 4), "backward": (1, 2, 3, 4)}
+ORDERS = {"central": (2, 4, 6, 8), "forward": (1, 2, 3, 4), "backward": (1, 2, 3, 4), "richardson": (4, 6, 8)}
+"""Orders of accuracy by method."""
+METHODS = (*ORDERS, "complex")
+REFINEMENTS = ("auto", "all", "none")
 MODES = ("full",)
-DEFAULT_ORDER = {"central": 2, "forward": 1, "backward": 1}
+DEFAULT_ORDER = {"central": 2, "forward": 1, "backward": 1, "richardson": 4}
+MOST_OFFSETS = 16
+"""Points of a stencil: weights of wider ones lose their digits."""
+FARTHEST_OFFSET = 64
+"""Of a stencil; beyond it a step small enough for the farthest point is too small for the nearest."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +30,19 @@ class Settings:
     """Options of a check; None means that nobody has chosen."""
 
     method: str | None = None
-    """``central``, ``forward`` or ``backward`` (default central)."""
+    """``central`` (default), ``forward``, ``backward``, ``richardson`` or ``complex``."""
     order: int | None = None
-    """Order of accuracy of the stencil: central 2, 4, 6, 8 (default 2); one-sided 1 to 4 (default 1)."""
+    """Order of accuracy: central 2, 4, 6, 8 (default 2); one-sided 1 to 4 (default 1); richardson 4, 6, 8
+    (default 4)."""
+    stencil: Sequence[int] | None = None
+    """Offsets of any other stencil, in units of the step; takes the place of method and order."""
+    refine: str | None = None
+    """``auto`` (default): search for the best step where an entry is no clear PASS; ``all`` (default where there is no
+    gradient to compare with): an error bar from two steps for every entry first; ``none``: no search."""
+    typical: float | Mapping[str, float] | None = None
+    """Typical size of the parameters (default 1), or sizes by name of the array."""
     rel_step: float | None = None
-    """Step relative to ``max(|x|, 1)``; default from the precision of fun."""
+    """Step relative to ``max(|x|, typical)``; default from the precision of fun."""
     abs_step: float | None = None
     """Step in the units of x; overrides ``rel_step``."""
     rtol: float | None = None
@@ -44,6 +60,11 @@ class Settings:
         """Check each option that is set."""
         _choice("method", self.method, METHODS)
         _choice("mode", self.mode, MODES)
+        _choice("refine", self.refine, REFINEMENTS)
+        object.__setattr__(self, "stencil", _stencil(self.stencil))
+        object.__setattr__(self, "typical", _typical(self.typical))
+        if self.stencil is not None and (self.method or self.order):
+            raise InputError("stencil: got one together with a method or an order; it takes the place of both")
         for name in ("rel_step", "abs_step"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=True))
         for name in ("rtol", "atol"):
@@ -52,29 +73,51 @@ class Settings:
             value = getattr(self, name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not hasattr(value, "__index__"):
-                raise InputError(f"{name}: got {value!r}; expected a whole number")
-            object.__setattr__(self, name, int(value))
-        if self.block_size is not None and self.block_size < 1:
-            raise InputError(f"block_size: got {self.block_size}; expected at least 1")
-        if self.order is not None and self.order not in ORDERS[self.method or "central"]:
-            orders = ", ".join(map(str, ORDERS[self.method or "central"]))
-            raise InputError(
-                f"order: got {self.order} with method {self.method or 'central'!r}; expected one of {orders}"
-            )
+            object.__setattr__(self, name, _whole(name, value))
+        for name, least in (("block_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"{name}: got {value}; expected at least {least}")
+        method = self.method or "central"
+        if self.order is not None and method == "complex":
+            raise InputError(f"order: got {self.order} with method 'complex', which has none: its error vanishes")
+        if self.order is not None and self.order not in ORDERS[method]:
+            orders = ", ".join(map(str, ORDERS[method]))
+            raise InputError(f"order: got {self.order} with method {method!r}; expected one of {orders}")
 
     def over(self, base: Settings) -> Settings:
-        """These options where they are set, and those of ``base`` elsewhere."""
-        return Settings(**{**base.chosen(), **self.chosen()})
+        """These options where they are set, and those of ``base`` elsewhere.
+
+        A stencil here replaces the method and order there, and the other way round; a method replaces the
+        order there too.
+        """
+        mine, theirs = self.chosen(), base.chosen()
+        formula = ("method", "order", "stencil")
+        if "method" in mine or "stencil" in mine or ("order" in mine and "stencil" in theirs):
+            theirs = {name: value for name, value in theirs.items() if name not in formula}
+        return Settings(**{**theirs, **mine})
 
     def chosen(self) -> dict[str, Any]:
         """The options that are set, as plain data."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def resolved(self, rtol: float) -> Settings:
-        """With the defaults filled in; ``rtol`` is the default that fits fun's precision."""
-        method = self.method or "central"
-        return self.over(Settings(method, DEFAULT_ORDER[method], rtol=rtol, atol=0.0, mode="full", seed=0))
+    def resolved(self, rtol: float, *, claimed: bool = True) -> Settings:
+        """With the defaults filled in.
+
+        Parameters
+        ----------
+        rtol : float
+            The default that fits fun's precision.
+        claimed : bool
+            Whether there is an analytical gradient. Without one, nothing but the error bar tells a good
+            derivative from a bad one, and every entry gets one from two steps.
+        """
+        defaults = Settings(refine="auto" if claimed else "all", rtol=rtol, atol=0.0, mode="full", seed=0)
+        if self.stencil is None:
+            method = self.method or "central"
+            order = None if method == "complex" else self.order or DEFAULT_ORDER[method]
+            return replace(self.over(defaults), method=method, order=order)
+        return self.over(defaults)
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any], where: str) -> Settings:
@@ -87,8 +130,48 @@ class Settings:
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value is not None and value not in choices:
+    if value is not None and not (isinstance(value, str) and value in choices):
         raise InputError(f"{name}: got {value!r}; {closest(str(value), choices)}")
+
+
+def _stencil(offsets: Any) -> tuple[int, ...] | None:
+    if offsets is None:
+        return None
+    whole = isinstance(offsets, Iterable) and not isinstance(offsets, str | bytes | Mapping)
+    found = list(islice(offsets, MOST_OFFSETS + 2)) if whole else []
+    if not found:
+        raise InputError(f"stencil: got {offsets!r}; expected whole numbers, as in (-2, -1, 1, 2)")
+    found = [_whole("stencil", offset) for offset in found]
+    distinct = {int(offset) for offset in found} - {0}
+    if len(distinct) < len(found) - (0 in found) or not 0 < len(distinct) <= MOST_OFFSETS:
+        raise InputError(f"stencil: got {offsets!r}; expected 1 to {MOST_OFFSETS} different offsets other than 0")
+    if max(map(abs, distinct)) > FARTHEST_OFFSET:
+        raise InputError(f"stencil: got {offsets!r}; expected offsets from -{FARTHEST_OFFSET} to {FARTHEST_OFFSET}")
+    return tuple(sorted(distinct))
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return int(operator.index(value))
+    except TypeError:
+        raise InputError(f"{name}: got {value!r}; expected a whole number") from None
+
+
+def _typical(sizes: Any) -> float | dict[str, float] | None:
+    if sizes is None:
+        return None
+    if not isinstance(sizes, Mapping):
+        return _number("typical", sizes, positive=True)
+    flat: dict[str, float] = {}
+    for name, size in sizes.items():
+        inner = _typical(size)
+        if isinstance(inner, dict):
+            flat |= {f"{name}/{below}": value for below, value in inner.items()}
+        elif inner is not None:
+            flat[str(name)] = inner
+    return flat
 
 
 def _number(name: str, value: Any, *, positive: bool) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pardiff.evaluation.noise import CONFIDENCE
 from pardiff.storage.ledger import Ledger
 
 SAME_VALUE = 1e-6
@@ -20,7 +21,7 @@ class Finding:
     array: str
     """Name of the array, or empty where it concerns the whole run."""
     kind: str
-    """``mismatch``, ``nonfinite``, ``error``, ``incomplete``, ``inconclusive``, ``nondeterministic``,
+    """``mismatch``, ``nonfinite``, ``error``, ``incomplete``, ``inconclusive``, ``kink``, ``nondeterministic``,
     ``heterogeneous`` or ``precision``."""
     message: str
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -28,7 +29,13 @@ class Finding:
 
 
 def array_finding(
-    name: str, size: int, counts: Mapping[str, int], wrong_claims: int, worst: Sequence[Mapping[str, Any]], rtol: float
+    name: str,
+    size: int,
+    counts: Mapping[str, int],
+    wrong_claims: int,
+    worst: Sequence[Mapping[str, Any]],
+    rtol: float,
+    start: Mapping[str, Any],
 ) -> Finding:
     """The gravest thing to be said of an array that did not pass.
 
@@ -40,6 +47,8 @@ def array_finding(
         Its worst entries, as fields of `Entry`; those of the gravest verdict are named.
     rtol : float
         The smallest relative tolerance with which it would pass; infinite if there is none.
+    start : mapping
+        What is known of fun's values: whether they repeat, and their precision.
     """
     first = worst[0]
     named = [entry["label"] for entry in worst if entry["verdict"] == first["verdict"]]
@@ -51,6 +60,11 @@ def array_finding(
         differ = "differs" if counts["fail"] == 1 else "differ"
         most = f", most of all {labels}" if counts["fail"] > 1 else ""
         message = f"{counts['fail']:,} of {of} {differ}{most}: {values}"
+        if first["state"] == "kink":
+            message += (
+                "; the claim is none of the slopes beside it, as happens where several units are at their threshold at "
+                "once: move x0 off the kink to judge it"
+            )
     elif wrong_claims:
         kind = "nonfinite"
         message = f"the analytical derivative is not finite at {wrong_claims:,} of {of}: {labels}"
@@ -63,6 +77,13 @@ def array_finding(
     elif counts["nonfinite"]:
         kind = "nonfinite"
         message = f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
+    elif counts["kink"] + counts["pass"] == size:
+        kind = "kink"
+        lie = "lies" if counts["kink"] == 1 else "lie"
+        message = (
+            f"{counts['kink']:,} of {of} {lie} at a kink of fun, where any slope between those on its two sides is as "
+            f"good: {values}"
+        )
     elif math.isnan(first["numerical"]):
         kind = "inconclusive"
         message = f"bounds leave no room for a step at {labels}"
@@ -70,18 +91,25 @@ def array_finding(
         kind = "inconclusive"
         message = (
             f"{counts['inconclusive']:,} of {of} cannot be decided, as the error bar exceeds the tolerance: {values}; "
-            f"{_remedy(first, rtol)}"
+            f"{_remedy(first, rtol, start)}"
         )
     return Finding(name, kind, message, {"counts": dict(counts), "worst": named})
 
 
 def _numerical(entry: Mapping[str, Any]) -> str:
+    if entry["state"] == "kink":
+        low, high = (entry["numerical"] + side * entry["uncertainty"] for side in (-1, 1))
+        return f"from {low:.4g} to {high:.4g} (a kink of fun)"
     return f"{entry['numerical']:.6g} ± {entry['uncertainty']:.1g}"
 
 
-def _remedy(entry: Mapping[str, Any], rtol: float) -> str:
+def _remedy(entry: Mapping[str, Any], rtol: float, start: Mapping[str, Any]) -> str:
     """What would let an undecided array pass, as far as is known."""
     reach = abs(entry["residual"]) + entry["uncertainty"]
+    if start["value"] != start["repeat"]:
+        return "fix the seed of fun, or average it over many"
+    if start["single_precision"]:
+        return "evaluate fun in float64" + (f", or give an rtol of {rtol:.1e}" if rtol < 0.1 else "")
     if abs(entry["analytical"]) <= entry["uncertainty"] or not rtol < 1:
         return f"if a derivative of this size is as good as none, an atol of {reach:.1e} would pass it"
     return f"an rtol of {rtol:.1e} would pass, or try a higher order, or a fun of higher precision"
@@ -93,8 +121,12 @@ def run_findings(ledger: Ledger) -> list[Finding]:
     start = ledger.info["start"]
     value, repeat = start["value"], start["repeat"]
     if value != repeat:
-        message = f"fun is not deterministic: called twice at x0 it gave {value!r} and {repeat!r}; fix its seed"
-        findings.append(Finding("", "nondeterministic", message, {"values": [value, repeat]}))
+        message = (
+            f"fun is not deterministic: called twice at x0 it gave {value!r} and {repeat!r}; its values scatter by "
+            f"{start['sigma']:.1e}, for which the error bars of all entries together allow with {CONFIDENCE:.0%} "
+            f"confidence; fix its seed to certify more"
+        )
+        findings.append(Finding("", "nondeterministic", message, {"values": [value, repeat], "sigma": start["sigma"]}))
     if start["single_precision"]:
         message = (
             "fun returns float32 precision, whatever its dtype: rtol is 1e-3 unless given, and error bars are wide; "

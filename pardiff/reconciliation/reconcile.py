@@ -26,7 +26,7 @@ from pardiff.reconciliation.verdicts import (
 from pardiff.storage.ledger import Ledger, leaf_tiles
 from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, KINK, MISSING, NONFINITE, PASS, VERDICTS
 
-SEVERITY = {FAIL: 5, NONFINITE: 4, ERROR: 3, INCONCLUSIVE: 2, MISSING: 1, KINK: 0, PASS: 0}
+SEVERITY = {FAIL: 6, NONFINITE: 5, ERROR: 4, INCONCLUSIVE: 3, MISSING: 2, KINK: 1, PASS: 0}
 """Order in which entries are shown."""
 
 
@@ -46,6 +46,8 @@ class Entry:
     step: float
     nfev: int
     verdict: str
+    state: str
+    """What became of the numerical derivative: ``done``, ``searched``, ``kink``, ..."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Reconciliation:
     arrays: tuple[ArrayResult, ...]
     findings: tuple[Finding, ...]
     nfev: int
-    """Forward passes: of all blocks, of the start, and one at x0 on each worker."""
+    """Forward passes: of all blocks, of the start, of step sweeps, and one at x0 on each worker."""
     claimed: bool
     """Whether the problem has an analytical gradient."""
     unfinished: bool
@@ -123,7 +125,7 @@ def stretches(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float) 
         found = ledger.estimates(leaf.start + start, leaf.start + stop)
         analytical = ledger.read("analytical", leaf, start, stop)
         residual, verdict = judge(
-            analytical, found.numerical, found.uncertainty, found.state, rms, rtol, atol, claimed=claimed
+            analytical, found.numerical, found.uncertainty, found.margin, found.state, rms, rtol, atol, claimed=claimed
         )
         yield Stretch(
             leaf, start, analytical, found.numerical, found.uncertainty, residual, verdict,
@@ -158,7 +160,8 @@ def unsettled(ledger: Ledger, rtol: float, atol: float) -> IntArray:
                 unclear = (part.verdict != PASS) & np.isfinite(part.analytical)
             else:
                 unclear = ~(part.uncertainty <= tolerance(part.numerical, part.numerical, rms, rtol, atol))
-            unclear &= (part.state == estimate.DONE) | (part.state == estimate.NONFINITE)
+                unclear &= part.state != estimate.FLAT
+            unclear &= np.isin(part.state, (estimate.DONE, estimate.NONFINITE, estimate.ERROR, estimate.FLAT))
             open_coordinates.append(leaf.start + part.start + np.flatnonzero(unclear))
     found = np.concatenate(open_coordinates) if open_coordinates else np.empty(0, dtype=np.int64)
     for wave in ledger.waves[1:]:
@@ -192,20 +195,22 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
         counts={name: counts[name] for name in VERDICTS},
         arrays=arrays,
         findings=(
-            *run_findings(ledger),
+            *(finding for finding in run_findings(ledger) if finding.kind != "error" or counts["error"]),
             *(array.finding for array in arrays if array.finding is not None),
         ),
-        nfev=_nfev(ledger),
+        nfev=passes(ledger),
         claimed=bool(ledger.info["claimed"]),
         unfinished=unfinished,
     )
 
 
-def _nfev(ledger: Ledger) -> int:
+def passes(ledger: Ledger) -> int:
+    """Forward passes spent on an audit so far."""
     records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
     start = ledger.info["start"]
     workers = {record.worker for record in records} - {start["worker"]}
-    return int(start["nfev"]) + len(workers) + sum(record.nfev for record in records)
+    swept = sum(int(sweep["nfev"]) for sweep in ledger.info.get("sweeps", []))
+    return int(start["nfev"]) + len(workers) + sum(record.nfev for record in records) + swept
 
 
 def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
@@ -222,16 +227,21 @@ def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
         size = np.abs(part.residual)
         error = relative(size, part.analytical, part.numerical, rms)
         proof = needed_rtol(size + part.uncertainty, part.analytical, part.numerical, rms)
+        kink = part.verdict == KINK  # between two slopes there is no error, and no derivative to certify
+        error[kink], proof[kink] = np.nan, 0.0
+        proof[(part.state == estimate.FLAT) & (part.analytical == 0.0)] = 0.0
         max_error = float(np.fmax(max_error, np.fmax.reduce(error, initial=math.nan)))
         certified = max(certified, float(np.where(np.isnan(proof), math.inf, proof).max(initial=0.0)))
     counts = {name: int(codes[code]) for code, name in enumerate(VERDICTS)}
     verdict = _array_verdict(counts, leaf.size, wrong_claims)
     wrong = counts["fail"] + wrong_claims
     result = ArrayResult(leaf.name, leaf.shape, counts, verdict, wrong, max_error, certified, rms)
-    if not ledger.info["claimed"] or verdict is Verdict.PASS:
+    if not ledger.info["claimed"] or (verdict is Verdict.PASS and not counts["kink"]):
         return result
     first = worst_of(ledger, leaf, rms, rtol, atol, 3)
-    finding = array_finding(leaf.name, leaf.size, counts, wrong_claims, [vars(e) for e in first], certified)
+    finding = array_finding(
+        leaf.name, leaf.size, counts, wrong_claims, [vars(e) for e in first], certified, ledger.info["start"]
+    )
     return replace(result, finding=finding)
 
 
@@ -291,6 +301,7 @@ def _ranked(
                 step=float(part.step[row]),
                 nfev=int(part.nfev[row]),
                 verdict=VERDICTS[part.verdict[row]],
+                state=estimate.STATES[int(part.state[row])],
             )
             ranked.append(((int(ranks[row]), float(excess[row])), entry))
     ranked.sort(key=lambda item: item[0], reverse=True)

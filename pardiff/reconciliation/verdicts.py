@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pardiff.evaluation import estimate
 from pardiff.problem.parameters import FloatArray
-from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
+from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, KINK, MISSING, NONFINITE, PASS
 
 FLOOR = 1e-3
 """Part of an array's root mean square below which an entry is compared with the array instead of itself."""
@@ -78,6 +78,7 @@ def judge(
     analytical: FloatArray,
     numerical: FloatArray,
     uncertainty: FloatArray,
+    margin: FloatArray,
     state: NDArray[Any],
     rms: float,
     rtol: float,
@@ -87,14 +88,17 @@ def judge(
 ) -> tuple[FloatArray, NDArray[np.int8]]:
     """Residual and verdict of some entries of one array.
 
-    PASS where the truth certainly lies within the tolerance, ``|r| + u <= t``; FAIL where it certainly
-    does not, ``|r| - u > t``. Both comparisons are false for NaN, which therefore never passes. The
-    error bar of the fixed stencil supports no FAIL: until the step search has looked at an entry, as in
-    an unfinished audit, it is INCONCLUSIVE.
+    PASS where the truth lies within the tolerance, ``|r| + u <= t``; FAIL where it does not, ``|r| - m > t``
+    with a margin m of at least u, so that a smaller step has refuted the claim as well. Both comparisons are
+    false for NaN, which therefore never passes. The error bar of the fixed stencil supports no FAIL: until
+    the step search has looked at an entry, as in an unfinished audit, it is INCONCLUSIVE. At a kink the bar
+    spans the slopes on both sides of x, and what lies between them is a KINK: a derivative that does not
+    exist cannot be wrong. And where fun does not change by a bit, a claim of exactly 0 passes, though no
+    tolerance relative to 0 has room for a bar.
 
     Parameters
     ----------
-    analytical, numerical, uncertainty : ndarray, shape (k,)
+    analytical, numerical, uncertainty, margin : ndarray, shape (k,)
     state : ndarray of int, shape (k,)
         What became of the numerical derivative, a number in ``estimate.STATES``.
     claimed : bool
@@ -112,9 +116,14 @@ def judge(
         allowed = tolerance(analytical, numerical, rms, rtol, atol)
         verdict = np.full(len(residual), INCONCLUSIVE, dtype=np.int8)
         verdict[size + uncertainty <= allowed] = PASS
-        verdict[(size - uncertainty > allowed) & (state == estimate.SEARCHED)] = FAIL
+        verdict[state == estimate.KINKED] = KINK
+        verdict[
+            (size - np.fmax(uncertainty, margin) > allowed)
+            & np.isin(state, (estimate.SEARCHED, estimate.KINKED, estimate.FLAT))
+        ] = FAIL
         # an infinite tolerance, of an infinite derivative, allows nothing
         verdict[~np.isfinite(size + uncertainty + allowed)] = INCONCLUSIVE
+        verdict[(state == estimate.FLAT) & (analytical == 0.0)] = PASS
     if claimed:
         verdict[~np.isfinite(analytical)] = NONFINITE
     verdict[state == estimate.NONFINITE] = NONFINITE

@@ -8,8 +8,9 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pardiff.reporting.plots import heat_map, scatter
+from pardiff.reporting.plots import heat_map, scatter, step_curve
 from pardiff.reporting.summary import Summary
+from pardiff.reporting.sweep import verdict_of
 from pardiff.reporting.terminal import printable
 from pardiff.reporting.text import (
     ARRAY_COLUMNS,
@@ -49,6 +50,7 @@ def render_html(summary: Summary) -> str:
             worst=worst_rows(summary, len(summary.worst)),
             maps=[(m.array, "×".join(map(str, m.shape)), Markup(heat_map(m))) for m in summary.maps],
             scatter=Markup(scatter(summary.points)),
+            curves=[(c.label, verdict_of(c), Markup(picture)) for c in summary.curves if (picture := step_curve(c))],
         )
     )
 

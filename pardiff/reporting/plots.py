@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from pardiff.reporting.summary import HeatMap
+from pardiff.reporting.summary import HeatMap, StepCurve
 from pardiff.reporting.terminal import printable
 from pardiff.storage.schema import VERDICTS
 
 WIDTH, HEIGHT, MARGIN = 560, 340, 56
+CURVE_WIDTH, CURVE_HEIGHT = 420, 270
 
 
 def heat_map(picture: HeatMap) -> str:
@@ -77,6 +78,55 @@ def scatter(points: Sequence[tuple[float, float, int]]) -> str:
     return (
         f'<svg role="img" aria-label="Residual against uncertainty" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}">{"".join(shapes)}</svg>'
+    )
+
+
+def step_curve(curve: StepCurve) -> str:
+    """Error of the difference against its step, both logarithmic: a V, with what was chosen and what was claimed."""
+    off = [(s, abs(d - curve.numerical)) for s, d in zip(curve.steps, curve.derivatives, strict=True)]
+    off = [(s, value) for s, value in off if value > 0]
+    claim = abs(curve.analytical - curve.numerical)
+    levels = [value for value in (claim, curve.uncertainty) if math.isfinite(value) and value > 0]
+    if len(off) < 2:
+        return ""
+    x_low, x_high = _decades([s for s, _ in off])
+    y_low, y_high = _decades([*(value for _, value in off), *levels, *(2 * value for value in levels)])
+    across, up = CURVE_WIDTH - MARGIN - 12, CURVE_HEIGHT - MARGIN - 12
+
+    def x(step: float) -> float:
+        return MARGIN + (math.log10(step) - x_low) / (x_high - x_low) * across
+
+    def y(value: float) -> float:
+        return 12 + up - (math.log10(value) - y_low) / (y_high - y_low) * up
+
+    shapes = [f'<rect class="ground" x="{MARGIN}" y="12" width="{across}" height="{up}"/>']
+    for exponent in range(x_low, x_high + 1, max(1, math.ceil((x_high - x_low) / 7))):
+        at = x(10.0**exponent)
+        shapes.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="12" y2="{12 + up}"/>')
+        shapes.append(f'<text x="{at:.1f}" y="{12 + up + 16}" text-anchor="middle">1e{exponent}</text>')
+    for exponent in range(y_low, y_high + 1, max(1, math.ceil((y_high - y_low) / 6))):
+        at = y(10.0**exponent)
+        shapes.append(f'<line class="grid" x1="{MARGIN}" x2="{MARGIN + across}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        shapes.append(f'<text x="{MARGIN - 6}" y="{at + 4:.1f}" text-anchor="end">1e{exponent}</text>')
+    for kind, value in (("bar", curve.uncertainty), ("claim", claim)):
+        if math.isfinite(value) and value > 0:
+            at = y(value)
+            shapes.append(f'<line class="{kind}" x1="{MARGIN}" x2="{MARGIN + across}" y1="{at:.1f}" y2="{at:.1f}"/>')
+    if 10.0**x_low <= curve.step <= 10.0**x_high:
+        at = x(curve.step)
+        shapes.append(f'<line class="chosen" x1="{at:.1f}" x2="{at:.1f}" y1="12" y2="{12 + up}"/>')
+    path = " ".join(f"{x(s):.1f},{y(value):.1f}" for s, value in off)
+    shapes.append(f'<polyline class="curve" points="{path}"/>')
+    shapes += [f'<circle class="point" cx="{x(s):.1f}" cy="{y(value):.1f}" r="2.6"/>' for s, value in off]
+    shapes.append(f'<text x="{MARGIN + across / 2}" y="{CURVE_HEIGHT - 8}" text-anchor="middle">step</text>')
+    middle = 12 + up / 2
+    shapes.append(
+        f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">|D(step) − numerical|</text>'
+    )
+    label = f"Derivative of {curve.label} at many steps"
+    return (
+        f'<svg role="img" aria-label="{escape(printable(label))}" viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" '
+        f'width="{CURVE_WIDTH}" height="{CURVE_HEIGHT}">{"".join(shapes)}</svg>'
     )
 
 

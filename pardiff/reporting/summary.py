@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from pardiff.evaluation.estimate import KINKED
 from pardiff.problem.parameters import Leaf
 from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, stretches, worst
 from pardiff.reconciliation.verdicts import Verdict
-from pardiff.storage.ledger import Ledger
+from pardiff.storage.ledger import Ledger, leaf_tiles
 from pardiff.storage.schema import FAIL, INCONCLUSIVE, NONFINITE, VERDICTS
 
 WORST = 20
@@ -35,6 +36,26 @@ class HeatMap:
     """Share of the entries of each cell that fail, by row and column."""
     unclear: list[list[float]]
     """Share that is inconclusive."""
+
+
+@dataclass(frozen=True)
+class StepCurve:
+    """Derivatives of one entry at many steps, beside what was claimed and what was concluded."""
+
+    label: str
+    scheme: str
+    steps: tuple[float, ...]
+    derivatives: tuple[float, ...]
+    rounding: tuple[float, ...]
+    """Rounding part of the error bar at each step."""
+    slopes: tuple[tuple[float, float], ...]
+    """Slopes below and above x at each step."""
+    kink: bool
+    analytical: float
+    numerical: float
+    uncertainty: float
+    step: float
+    """The one that was chosen."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,8 @@ class Summary:
     maps: tuple[HeatMap, ...]
     points: tuple[tuple[float, float, int], ...]
     """``(uncertainty, |residual|, verdict code)`` of a sample of the entries."""
+    curves: tuple[StepCurve, ...]
+    """Step sweeps at the worst entries."""
     settings: dict[str, Any]
     start: dict[str, Any]
     provenance: dict[str, Any]
@@ -110,6 +133,7 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
             if a.verdict is not Verdict.PASS
         ),
         points=tuple(_points(ledger, reconciliation, leaves, rtol, atol)),
+        curves=tuple(step_curve(ledger, swept) for swept in info.get("sweeps", [])),
         settings=info["settings"],
         start=info["start"],
         provenance=info["provenance"],
@@ -123,6 +147,31 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         parameters=ledger.layout.size,
         nfev=reconciliation.nfev,
         seconds=info["timings"].get("seconds", math.nan),
+    )
+
+
+def step_curve(ledger: Ledger, swept: dict[str, Any]) -> StepCurve:
+    """A sweep as an audit stores it, with the entry's own numbers."""
+    coordinate = swept["coordinate"]
+    leaf = ledger.layout.leaf_of(coordinate)
+    found = ledger.estimates(coordinate, coordinate + 1)
+    analytical = next(
+        float(ledger.read("analytical", leaf, start, stop)[coordinate - leaf.start - start])
+        for start, stop in leaf_tiles(leaf)
+        if start <= coordinate - leaf.start < stop
+    )
+    return StepCurve(
+        label=swept["label"],
+        scheme=swept["scheme"],
+        steps=tuple(swept["steps"]),
+        derivatives=tuple(swept["derivatives"]),
+        rounding=tuple(swept["rounding"]),
+        slopes=tuple((low, high) for low, high in swept["slopes"]),
+        kink=int(found.state[0]) == KINKED,
+        analytical=analytical,
+        numerical=float(found.numerical[0]),
+        uncertainty=float(found.uncertainty[0]),
+        step=float(found.step[0]),
     )
 
 

@@ -76,9 +76,24 @@ def effort(summary: Summary) -> str:
     settings = summary.settings
     time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
-        f"{summary.nfev:,} forward passes{time}; {settings['method']} differences of order "
-        f"{settings['order']}, rtol {settings['rtol']:g}, atol {settings['atol']:g}"
+        f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings['rtol']:g}, "
+        f"atol {settings['atol']:g}"
     )
+
+
+def formula(settings: dict[str, Any]) -> str:
+    """How derivatives are formed, in words.
+
+    >>> formula({"method": "central", "order": 2, "stencil": None})
+    'central differences of order 2'
+    """
+    if settings["stencil"]:
+        return f"differences at offsets {', '.join(map(str, settings['stencil']))}"
+    if settings["method"] == "complex":
+        return "complex step"
+    if settings["method"] == "richardson":
+        return f"central differences extrapolated to order {settings['order']}"
+    return f"{settings['method']} differences of order {settings['order']}"
 
 
 def finding_line(finding: dict[str, Any]) -> str:

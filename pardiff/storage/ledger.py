@@ -14,7 +14,7 @@ from pardiff.planning.waves import Wave
 from pardiff.problem.parameters import FloatArray, Layout, Leaf
 from pardiff.storage.schema import QUANTITIES, TILE, BlockRecord, tiles
 
-WORKING = ("numerical", "uncertainty", "step", "nfev", "state", "scheme")
+WORKING = ("numerical", "uncertainty", "step", "nfev", "state", "scheme", "margin")
 """Quantities that blocks deliver; the rest is made from them and the analytical gradient."""
 
 

@@ -52,6 +52,7 @@ QUANTITIES: dict[str, Quantity] = {
     "nfev": Quantity("int32", 0, (), "forward passes spent"),
     "state": Quantity("int8", 0, STATES, "what became of the numerical derivative"),
     "scheme": Quantity("int8", 0, SCHEMES, "side of the parameter on which fun was taken"),
+    "margin": Quantity("float64", math.nan, (), "distance from the numerical derivative within which nothing fails"),
 }
 
 

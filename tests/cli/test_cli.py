@@ -279,6 +279,45 @@ def test_show(run, audit):
     assert run("show", audit, "--array", "secnd").exit_code == 2
 
 
+def test_sweeps(run, audit, tmp_path):
+    """A stored sweep is shown as it is; another needs a target, and a label that is none is refused."""
+    held = run("show", audit, "--sweep", "first/W[1,2]")
+    other = run("show", audit, "--sweep", "second[0]")
+    none = run("show", audit, "--sweep", "second[9]")
+    target = f"{tmp_path / 'work.py'}::right"
+
+    assert held.exit_code == 0
+    assert "◂ chosen" in held.output
+    assert "no step comes nearer" in held.output
+    assert (other.exit_code, none.exit_code) == (2, 2)
+    assert "--target" in other.output
+    assert "no entry 'second[9]'" in none.output
+    assert run("run", target, "--out", tmp_path / "out", "--workers", 0).exit_code == 0
+    made = run("show", tmp_path / "out" / "right", "--sweep", "x[0]", "--target", target)
+    assert made.exit_code == 0
+    assert "within the error bar" in made.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "words"),
+    [
+        (["--method", "complex"], 2, "fun returns no complex number"),
+        (["--method", "richardson"], 0, "central differences extrapolated to order 4"),
+        (["--stencil=-3,-1,1,3"], 0, "differences at offsets -3, -1, 1, 3"),
+        (["--stencil", "a,b"], 2, "expected whole numbers with commas between"),
+        (["--refine", "none", "--typical", "0.1"], 0, "central differences of order 2"),
+        (["--refine", "never"], 2, "never"),
+        (["--typical", "-1"], 2, "expected a positive number"),
+    ],
+)
+def test_ways_to_differentiate(run, tmp_path, flags, status, words):
+    """The flags for method, stencil, refinement and typical size reach the audit, or are refused with a sentence."""
+    done = run("run", "work.py::right", "--out", tmp_path / "out", "--workers", 0, *flags)
+
+    assert done.exit_code == status
+    assert words in done.output
+
+
 def test_status_and_reconcile(run, audit):
     """Status reads the store alone; reconciling with another tolerance changes the exit status."""
     assert "complete" in run("status", audit).output

@@ -63,6 +63,7 @@ def test_an_external_scheduler_elsewhere(external, work, command, tmp_path):
     assert by_address.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_module_that_workers_lack(external, work, command, tmp_path):
     """A package target that a worker cannot import is one sentence that names the worker."""
     (tmp_path / "mypackage.py").write_text(SLOW.replace("from scale import SCALE", "SCALE = 2.0"))
@@ -79,10 +80,10 @@ def test_a_module_that_workers_lack(external, work, command, tmp_path):
     ("how", "workers"),
     [
         (signal.SIGKILL, "2"),
-        (signal.SIGINT, "2"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in [
+                (signal.SIGINT, "2"),
                 (signal.SIGTERM, "2"),
                 (signal.SIGKILL, "0"),
                 (signal.SIGINT, "0"),

@@ -44,7 +44,7 @@ def test_failures_are_noted_by_coordinate():
         return float(x.sum())
 
     e = evaluator(fun, np.ones(3))
-    values = e.along_coordinates(np.arange(3), np.full(3, 0.5))
+    values, _ = e.along_coordinates(np.arange(3), np.full(3, 0.5))
 
     assert values.tolist()[::2] == [3.5, 3.5]
     assert np.isnan(values[1])

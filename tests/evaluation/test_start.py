@@ -1,14 +1,20 @@
+import zlib
+
 import numpy as np
 import pytest
 
 import pardiff
+from pardiff.evaluation.noise import measure_scatter
+from pardiff.evaluation.pointwise import Pointwise
 from pardiff.evaluation.start import evaluate_start
+from pardiff.problem.parameters import parse_parameters
 
 X0 = np.random.default_rng(0).normal(size=40)
 
 
 def start_of(fun, x0=X0, **options):
-    return evaluate_start(pardiff.Problem(fun, None, x0, **options))[0]
+    problem = pardiff.Problem(fun, None, x0, **options)
+    return evaluate_start(problem, problem.options)[0]
 
 
 def test_ordinary_functions_have_the_precision_of_their_dtype():
@@ -34,7 +40,44 @@ def test_noise_is_measured():
     rng = np.random.default_rng(3)
     start = start_of(lambda x: float(x @ x) + 1e-8 * rng.normal())
 
-    assert 2e-8 / 5 < start.noise < 2e-8 * 5
+    assert 1e-8 / 2 < start.sigma < 1e-8 * 2
+    # half of the deviation that is allowed for: with 99 % confidence for 40 parameters about 6 sigma, times 1.4
+    assert 3 * start.sigma < start.noise < 6 * start.sigma
+
+
+def test_noise_that_is_a_function_of_x_is_measured():
+    """Noise that comes back at the same x, as of an iteration that stops, is found to within a factor of 3."""
+
+    def fun(x):
+        noise = zlib.crc32(x.tobytes()) / 2**32 - 0.5
+        return float(x @ x) + 1e-8 * noise
+
+    sigma = 1e-8 / np.sqrt(12)
+
+    assert 2 * sigma / 3 < start_of(fun).noise < 2 * sigma * 3
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_short_parameters_with_a_long_fun(dtype):
+    """Where fun computes in float64 it is known to float64, however short the parameters are."""
+    x0 = np.linspace(0.5, 2, 40).astype(dtype)
+
+    assert start_of(lambda x: np.sum(np.sin(x.astype(float))), x0).eps < 1e-13
+    assert start_of(lambda x: float(np.sum(np.sin(x))), x0).eps >= np.finfo(dtype).eps / 2
+
+
+@pytest.mark.parametrize("count", [1, 100, 10_000])
+def test_confidence_covers_all_parameters(count):
+    """The allowance for noise grows with the number of parameters, as the normal distribution says."""
+    rng = np.random.default_rng(0)
+    evaluator = Pointwise(lambda x: float(rng.normal()), (), *parse_parameters(np.ones(3)))
+    evaluator.at_start()
+    sigma, level = measure_scatter(evaluator, count)
+    drawn = np.abs(np.random.default_rng(1).normal(size=(200, min(count, 5000) * 2))).max(axis=1)
+
+    # of 200 audits, each judged by the largest of its errors, hardly any exceeds it
+    assert np.mean(drawn > 2 * level) <= 0.01
+    assert 2 * level < 12 * sigma
 
 
 @pytest.mark.parametrize("n", [1, 2, 29, 30, 1000])

@@ -10,7 +10,7 @@ import pytest
 import pardiff
 from pardiff.execution.tasks import StoredTask
 from pardiff.problem.bundle import Code
-from pardiff.testing import TOYS, plant, two_layers
+from pardiff.testing import _INPUT, _TARGET, TOYS, plant, two_layers
 
 
 def arrays_of(result):
@@ -54,6 +54,47 @@ def test_same_bits(executor, stored, name, tmp_path):
 
     assert arrays_of(plain) == arrays_of(other)
     assert other.counts["fail"] == 2
+
+
+METHODS = {
+    "complex": {"method": "complex"},
+    "both steps": {"refine": "all"},
+    "richardson": {"method": "richardson", "order": 6},
+    "stencil": {"stencil": (-3, -1, 1, 2)},
+    "typical": {"typical": {"first/W": 0.1}},
+    "terms": {},
+}
+
+
+def two_layers_complex(x):
+    a = np.tanh(_INPUT @ x["first"]["W"] + x["first"]["b"])
+    return np.mean((a @ x["second"] - _TARGET) ** 2)
+
+
+def two_layers_terms(x):
+    a = np.tanh(_INPUT @ x["first"]["W"] + x["first"]["b"])
+    return (a @ x["second"] - _TARGET) ** 2 / len(_TARGET)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("executor", ["client", "thread map"], indirect=True)
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("name", METHODS)
+def test_same_bits_by_every_method(executor, stored, name, tmp_path):
+    """So do all ways to differentiate, waves included, and the audit goes on where it was."""
+    toy = two_layers()
+    fun = two_layers_terms if name == "terms" else two_layers_complex
+    whole = pardiff.Problem(fun, toy.grad, toy.x0, terms=name == "terms")
+    problem = plant(whole, (0, 4), 1.5)
+    plain = pardiff.gradcheck(problem, block_size=3, **METHODS[name])
+    store = tmp_path / "a" if stored else None
+    other = pardiff.gradcheck(problem, block_size=4, executor=executor, store=store, **METHODS[name])
+
+    assert arrays_of(plain) == arrays_of(other)
+    assert other.counts == {**dict.fromkeys(other.counts, 0), "pass": 16, "fail": 2}
+    if stored:
+        again = pardiff.gradcheck(problem, block_size=4, store=store, **METHODS[name])
+        assert again.nfev == other.nfev
 
 
 def matrix_loss(x):
@@ -196,6 +237,7 @@ def test_bad_scheduler_files(tmp_path, content):
         pass
 
 
+@pytest.mark.slow
 def test_a_server_of_another_kind(monkeypatch):
     """Where something else listens at the address the answer comes in time."""
     import http.server

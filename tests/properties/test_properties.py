@@ -99,3 +99,44 @@ def test_nothing_outside_the_bounds(order):
 
     assert result.counts["error"] == 0
     assert result.counts["fail"] >= 2
+
+
+@given(smooth, points, st.sampled_from(["all", "auto"]), st.floats(1e-12, 1e12), st.integers(0, 5), st.booleans())
+@settings(max_examples=100)
+def test_verdicts_do_not_depend_on_the_scale(pair, x0, refine, scale, which, faulty):
+    """Multiplied by any factor, fun gets no verdict that contradicts the one without it."""
+    fun, grad = pair
+    claim = grad(x0)
+    claim[which % len(claim)] *= 1.002 if faulty else 1.0
+    with np.errstate(over="ignore"):
+        plain = pardiff.gradcheck(lambda x: float(fun(x)), claim, x0, refine=refine)
+        scaled = pardiff.gradcheck(lambda x: float(scale * fun(x)), scale * claim, x0, refine=refine)
+
+    assert {plain.verdict.name, scaled.verdict.name} != {"PASS", "FAIL"}
+
+
+@given(smooth, points)
+def test_without_a_search_nothing_fails(pair, x0):
+    """Two passes alone pass what is right or leave it open; they never fail anything."""
+    fun, grad = pair
+    with np.errstate(over="ignore"):
+        result = pardiff.gradcheck(lambda x: float(fun(x)), lambda x: grad(x) + np.abs(grad(x)) + 1, x0, refine="none")
+
+    assert result.counts["fail"] == result.counts["pass"] == 0
+
+
+@given(
+    st.lists(st.integers(-12, 12).filter(bool), min_size=1, max_size=7, unique=True),
+    st.lists(st.integers(-3, 3), min_size=8, max_size=8),
+    st.floats(-2, 2),
+)
+def test_any_stencil_is_exact_on_polynomials(offsets, coefficients, x):
+    """A stencil of any offsets differentiates polynomials of its order to within its bar."""
+    polynomial = np.polynomial.Polynomial(coefficients[: len(offsets) + 1])
+    found = pardiff.gradient(
+        lambda x: float(polynomial(x[0])), np.array([x]), stencil=offsets, refine="none", abs_step=2.0**-6
+    )
+    problem = pardiff.Problem(lambda x: float(polynomial(x[0])), None, np.array([x]), stencil=tuple(offsets))
+
+    assert np.abs(found.value - polynomial.deriv()(x)) <= found.uncertainty + 1e-12
+    assert problem.options.stencil == tuple(sorted(offsets))

@@ -14,7 +14,7 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
 
 def verdict_of(a, d, u, state=estimate.SEARCHED, rms=0.0, rtol=1e-6, atol=0.0, **options):
     a, d, u = (np.array([v], dtype=float) for v in (a, d, u))
-    return judge(a, d, u, np.array([state]), rms, rtol, atol, **options)[1][0]
+    return judge(a, d, u, u, np.array([state]), rms, rtol, atol, **options)[1][0]
 
 
 def test_three_ways():
@@ -68,20 +68,20 @@ def test_combination():
 
 
 def test_all_verdicts_in_one_audit():
-    """Pass, fail, inconclusive, nonfinite and error stand side by side; FAIL wins."""
+    """Pass, fail, kink, inconclusive, nonfinite and error stand side by side; FAIL wins."""
 
     def fun(x):
         if x[4] != 1.0:
             raise ValueError("poison")
         with np.errstate(invalid="ignore"):
             bad = np.nan if x[3] != 1.0 else 0.0
-        return float(np.sum(x[:3] ** 2) + 1e-9 * np.sin(x[2]) + bad + abs(x[5] - 1.0))
+        return float(np.sum(x[:3] ** 2) + 1e-9 * np.sin(x[2]) + bad + abs(x[5] - 1.0) + np.sqrt(abs(x[6] - 1.0)))
 
-    grad = np.array([2.0, 3.0, 2 + 1e-9 * np.cos(1.0), 1.0, 1.0, 0.5])
-    result = pardiff.gradcheck(fun, grad, np.ones(6))
+    grad = np.array([2.0, 3.0, 2 + 1e-9 * np.cos(1.0), 1.0, 1.0, 0.5, 0.0])
+    result = pardiff.gradcheck(fun, grad, np.ones(7))
 
     assert result.counts == {
-        "missing": 0, "pass": 2, "fail": 1, "inconclusive": 1, "kink": 0, "nonfinite": 1, "error": 1,
+        "missing": 0, "pass": 2, "fail": 1, "inconclusive": 1, "kink": 1, "nonfinite": 1, "error": 1,
     }  # fmt: skip
     assert result.verdict is pardiff.Verdict.FAIL
     assert result.exit_status == 1

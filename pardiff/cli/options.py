@@ -1,0 +1,43 @@
+"""Flags that stand for `Settings`, shared by the commands that evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pardiff.problem.settings import METHODS, REFINEMENTS
+
+
+def _offsets(_: Any, __: Any, text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"got {text!r}; expected whole numbers with commas between, as in -2,-1,1,2") from None
+
+
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Flags that stand for `Settings`."""
+    for option in (
+        click.option("--seed", type=int, help="Seed of the directions in which noise is measured."),
+        click.option("--block-size", type=int, help="Parameters in a block."),
+        click.option("--rel-step", type=float, help="Step of the first wave, relative to max(|x|, typical)."),
+        click.option("--abs-step", type=float, help="Step of the first wave, in the units of the parameters."),
+        click.option("--atol", type=float, help="Absolute tolerance."),
+        click.option("--rtol", type=float, help="Relative tolerance."),
+        click.option("--order", type=int, help="Order of accuracy of the differences."),
+        click.option(
+            "--typical", type=float, help="Typical size of the parameters (by array in a job file or a Problem)."
+        ),
+        click.option(
+            "--refine",
+            type=click.Choice(REFINEMENTS),
+            help="Search for the best step: where needed, everywhere, never.",
+        ),
+        click.option("--stencil", callback=_offsets, metavar="OFFSETS", help="Any other stencil, such as -2,-1,1,2."),
+        click.option("--method", type=click.Choice(METHODS), help="How derivatives are formed."),
+        click.option("-k", "keyword", default="", metavar="EXPR", help="Select problems by name."),
+    ):
+        command = option(command)
+    return command

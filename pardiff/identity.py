@@ -1,0 +1,109 @@
+"""Whether two runs are one audit: the code of a problem, its fingerprint, and values that must not change."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pardiff.errors import FingerprintError, InputError, StoreError
+from pardiff.evaluation.start import Start
+from pardiff.problem.bundle import Code, sha256
+from pardiff.problem.parameters import parameters_digest
+from pardiff.problem.problem import Problem
+from pardiff.problem.settings import Settings
+from pardiff.reconciliation.findings import SAME_VALUE
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the code of a problem comes from, for workers and for the fingerprint."""
+
+    target: str
+    """As the user wrote it."""
+    code: Code
+    bundle: bytes
+    """Content of the bundle; empty for an importable module."""
+    digest: str
+    """Of the source text."""
+
+
+def fingerprint_of(start: Start, settings: Settings, source: Source, terms: bool) -> dict[str, Any]:
+    """What must be the same for two runs to be one audit; the block size need not be."""
+    bounds = None if start.bounds is None else sha256(start.bounds[0].tobytes() + start.bounds[1].tobytes())
+    chosen = {k: v for k, v in asdict(settings).items() if k != "block_size"}
+    identity = {
+        "source": source.digest,
+        "x0": parameters_digest(start.layout, start.arrays),
+        "bounds": bounds,
+        "terms": terms,
+        **chosen,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as they do in a store
+    return plain
+
+
+def has_parameters(ledger: Any, digest: str) -> bool:
+    """Whether x0 in a store is whole."""
+    try:
+        return parameters_digest(ledger.layout, ledger.parameters()) == digest
+    except StoreError:
+        return False
+
+
+def check_value(ledger: Any, start: Start) -> None:
+    """Refuse to go on where fun at x0 has changed, as it does when its data has."""
+    before = ledger.info["start"]
+    if before["value"] != before["repeat"] or start.value != start.repeat:
+        return  # not deterministic; that is a finding of its own
+    pairs = [("at x0", before["value"], start.value), ("near x0", before["probe"], start.probe)]
+    for where, there, here in pairs:
+        if not abs(here - there) <= SAME_VALUE * abs(there) + 10 * max(start.noise, before["noise"]):
+            raise FingerprintError(
+                f"the audit at {ledger.folder} was started with another value of fun {where} (there: {there!r}, "
+                f"now: {here!r}); its data or source must have changed: --fresh (or removing the folder) starts over"
+            )
+
+
+def pickled_source(problem: Problem) -> Source:
+    """Code of a problem that was given as Python objects."""
+    import cloudpickle
+
+    try:
+        bundle: bytes = cloudpickle.dumps(without_point(problem))
+    except Exception as error:
+        raise InputError(
+            f"fun cannot be sent to workers or kept with an audit: {type(error).__name__}: {error}"
+        ) from error
+    digest = hashlib.sha256(_source_of(problem.fun))
+    try:
+        digest.update(pickle.dumps(problem.args))
+    except Exception:  # arguments without a fixed form are left to the comparison of values of fun
+        digest.update(repr(type(problem.args)).encode())
+    return Source("in memory", Code("pickle", "", "", sha256(bundle)), bundle, digest.hexdigest())
+
+
+def _source_of(fun: Callable[..., Any]) -> bytes:
+    """Source text where there is one, the compiled code otherwise. Pickles differ from run to run."""
+    try:
+        return inspect.getsource(fun).encode()
+    except (OSError, TypeError):
+        code = getattr(fun, "__code__", None)
+        return type(fun).__qualname__.encode() if code is None else code.co_code + repr(code.co_names).encode()
+
+
+def name_of(fun: Callable[..., Any]) -> str:
+    """Name of a problem that has none of its own."""
+    name = getattr(fun, "__name__", type(fun).__name__)
+    return "gradcheck" if name == "<lambda>" else str(name)
+
+
+def without_point(problem: Problem) -> Problem:
+    """The problem as workers need it: x0 reaches them on its own way, and they never call grad."""
+    return Problem(problem.fun, None, np.zeros(1), args=problem.args, bounds=problem.bounds, terms=problem.terms)

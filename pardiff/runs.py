@@ -1,0 +1,272 @@
+"""Audits, run: problem → start (fun and grad at x0) → ledger (memory or store) → waves of blocks on an executor →
+reconciliation → result.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pardiff.errors import StoreError
+from pardiff.evaluation.estimate import Rule, formula
+from pardiff.evaluation.evaluator import Coordinates
+from pardiff.evaluation.pointwise import Pointwise
+from pardiff.evaluation.start import Start, evaluate_start
+from pardiff.evaluation.sweep import Sweep
+from pardiff.evaluation.sweep import sweep as sweep_steps
+from pardiff.execution.blas import single_threaded
+from pardiff.execution.events import Meter, Watcher
+from pardiff.execution.executors import Executor, SerialExecutor, Task
+from pardiff.execution.tasks import MemoryTask, Session, StoredTask, worker_name
+from pardiff.identity import Source, check_value, fingerprint_of, has_parameters, without_point
+from pardiff.planning.plan import first_wave
+from pardiff.planning.waves import Wave, block_size
+from pardiff.problem.bundle import sha256
+from pardiff.problem.problem import Problem
+from pardiff.problem.settings import Settings
+from pardiff.reconciliation.reconcile import Reconciliation, passes, reconcile, unsettled, worst
+from pardiff.reconciliation.verdicts import Verdict
+from pardiff.result import GradcheckResult
+from pardiff.storage.ledger import Ledger, lay_out
+from pardiff.storage.memory import MemoryLedger
+from pardiff.storage.provenance import now, provenance
+
+SEARCH_PASSES = 10
+"""Passes that the second wave spends on a coordinate, typically; for the size of its blocks alone."""
+SWEEPS = 3
+"""Worst entries whose steps are swept."""
+SWEEP_PASSES = 50
+"""Passes of a sweep, about."""
+SWEEP_SECONDS, SWEEP_SHARE = 2.0, 0.01
+"""What a sweep may take: so long, or such a part of the run's own work."""
+
+
+def audit(
+    problem: Problem,
+    name: str,
+    options: Settings,
+    source: Source,
+    store: str | Path,
+    executor: Executor,
+    progress: Watcher | None = None,
+    *,
+    fresh: bool = False,
+) -> GradcheckResult:
+    """Run an audit that is kept in a folder, or go on with it.
+
+    Parameters
+    ----------
+    store : path
+        The audit's own folder, ``OUT/NAME``.
+    fresh : bool
+        Remove an audit that is there, whatever it is of.
+    """
+    from pardiff.storage.audit import Audit, audit_folder, existing, locked, remove, spent
+
+    begin = time.perf_counter()
+    folder = audit_folder(store).resolve()  # fun and the factory may change the working directory
+    if existing(folder):
+        Audit.open(folder)  # what is not an audit is refused before anything is done
+    with single_threaded(), ExitStack() as stack:
+        start, evaluator = evaluate_start(problem, options)
+        settings = options.resolved(start.rtol, claimed=start.analytical is not None)
+        rule = rule_of(start, settings)
+        fingerprint = fingerprint_of(start, settings, source, problem.terms)
+        digest = sha256(json.dumps(fingerprint, sort_keys=True).encode())
+        stack.enter_context(locked(folder))
+        if existing(folder) and fresh:
+            remove(folder)
+        if existing(folder):
+            ledger = Audit.open(folder, write=True)
+            ledger.check_fingerprint(fingerprint)
+            check_value(ledger, start)
+            ledger.drop_damaged(erase=True)
+            if not has_parameters(ledger, fingerprint["x0"]):
+                ledger.write_parameters(start.arrays)
+            ledger.update(runs=ledger.info["runs"] + 1, state="running")
+            rule = ledger.info["rule"]
+        else:
+            info = _info(name, source.target, settings, start) | {
+                "fingerprint": fingerprint,
+                "digest": digest,
+                "rule": rule,
+                "runs": 1,
+            }
+            wave = first_wave(start.layout.size, settings, start.seconds, executor.workers)
+            ledger = Audit.create(folder, start.layout, start.arrays, info, wave)
+        if source.bundle:
+            ledger.write_code(source.code.filename, source.bundle)
+        if start.analytical is not None:
+            ledger.write_analytical(start.analytical)
+        ledger.update(settings=asdict(settings), claimed=start.analytical is not None)
+
+        session = _own_session(executor, evaluator, start, rule)
+
+        def task(wave: Wave) -> Task:
+            made = StoredTask(str(folder), digest, source.code, wave.number, ledger.info["runs"])
+            if session is not None:
+                made.adopt(ledger, session)
+            return made
+
+        try:
+            _finish(ledger, executor, task, settings, start, name, progress)
+            ledger.write_block_table()
+            done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
+        except BaseException:
+            with suppress(StoreError):
+                spent(ledger, time.perf_counter() - begin, complete=False)
+            raise
+        spent(ledger, time.perf_counter() - begin, complete=done)
+        reconciliation = _reconciled(ledger, settings, evaluator, start, rule)
+    return GradcheckResult(ledger, reconciliation, folder)
+
+
+def in_memory(
+    problem: Problem, name: str, options: Settings, executor: Executor, progress: Watcher | None
+) -> GradcheckResult:
+    """Run an audit that is kept in memory."""
+    begin = time.perf_counter()
+    with single_threaded():
+        start, evaluator = evaluate_start(problem, options)
+        settings = options.resolved(start.rtol, claimed=start.analytical is not None)
+        rule = rule_of(start, settings)
+        info = _info(name, "in memory", settings, start)
+        ledger = MemoryLedger(start.layout, start.arrays, start.analytical, info)
+        ledger.add_wave(first_wave(start.layout.size, settings, start.seconds, executor.workers))
+        arrays = [array.copy() for array in start.arrays]
+        # what is sent to workers has no x0 and no gradient of its own
+        sent = without_point(problem)
+
+        session = _own_session(executor, evaluator, start, rule)
+
+        def task(wave: Wave) -> Task:
+            made = MemoryTask(sent, start.layout, arrays, Rule.of(rule), wave)
+            if session is not None:
+                made.adopt(session)
+            return made
+
+        _finish(ledger, executor, task, settings, start, name, progress)
+        assert settings.rtol is not None
+        assert settings.atol is not None
+        reconciliation = reconcile(ledger, settings.rtol, settings.atol)
+        ledger.update(timings={**ledger.info["timings"], "seconds": time.perf_counter() - begin})
+    return GradcheckResult(ledger, reconciliation)
+
+
+def _finish(
+    ledger: Ledger,
+    executor: Executor,
+    make_task: Callable[[Wave], Task],
+    settings: Settings,
+    start: Start,
+    name: str,
+    progress: Watcher | None,
+) -> None:
+    """Do the waves that are planned, plan those that their results ask for, and lay the results out."""
+    assert settings.rtol is not None
+    assert settings.atol is not None
+    done = 0
+    while True:
+        for wave in ledger.waves[done:]:
+            _run_wave(ledger, wave, executor, make_task(wave), name, progress)
+            done += 1
+        index = unsettled(ledger, settings.rtol, settings.atol)
+        if not len(index) or settings.refine == "none":
+            break
+        size = settings.block_size or block_size(len(index), SEARCH_PASSES, start.seconds, executor.workers)
+        ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), index))
+    lay_out(ledger)
+
+
+def _reconciled(
+    ledger: Ledger, settings: Settings, evaluator: Pointwise, start: Start, rule: dict[str, Any]
+) -> Reconciliation:
+    """Compare, and sweep the step at the worst entries where something is wrong or open."""
+    assert settings.rtol is not None
+    assert settings.atol is not None
+    found = reconcile(ledger, settings.rtol, settings.atol)
+    if found.verdict is Verdict.PASS or found.unfinished or not found.claimed:
+        return found
+    entries = worst(ledger, found, settings.rtol, settings.atol, SWEEPS)
+    labels = [entry.label for entry in entries if entry.verdict in ("fail", "inconclusive")]
+    known = {swept["label"]: swept for swept in ledger.info.get("sweeps", [])}
+    for label in labels:
+        spent = sum(record.seconds for wave in ledger.waves for record in ledger.records(wave.number).values())
+        if label not in known and SWEEP_PASSES * start.seconds <= max(SWEEP_SECONDS, SWEEP_SHARE * spent):
+            known[label] = asdict(sweep_entry(evaluator, start, Rule.of(rule), label))
+    ledger.update(sweeps=list(known.values()))
+    return replace(found, nfev=passes(ledger))
+
+
+def sweep_entry(evaluator: Pointwise, start: Start, rule: Rule, label: str) -> Sweep:
+    """Sweep the step at one entry, and see that fun has left x as it was."""
+    index = np.array([start.layout.coordinate(label)])
+    at = Coordinates.of(evaluator, index, start.bounds, start.typical)
+    swept = sweep_steps(evaluator, rule, at, label)
+    evaluator.failures.clear()
+    evaluator.check_unchanged()
+    return swept
+
+
+def _run_wave(ledger: Ledger, wave: Wave, executor: Executor, task: Task, name: str, progress: Watcher | None) -> None:
+    records = ledger.records(wave.number)
+    done = sum(record.stop - record.start for record in records.values())
+    meter = Meter(name, wave.number, done, wave.count, progress)
+    meter.advance(0, 0)
+    pending = (block for block in range(wave.blocks) if block not in records)
+    if len(records) == wave.blocks:
+        return
+    for receipt in executor.map(task, pending):
+        ledger.accept(receipt.record, receipt.matrix)
+        meter.advance(receipt.record.stop - receipt.record.start, receipt.record.nfev)
+
+
+def _own_session(executor: Executor, evaluator: Pointwise, start: Start, rule: dict[str, Any]) -> Session | None:
+    """The evaluator that is ready in this thread, for tasks that never leave it."""
+    if not isinstance(executor, SerialExecutor):
+        return None
+    return Session(evaluator, Rule.of(rule), start.bounds, start.repeat)
+
+
+def rule_of(start: Start, settings: Settings) -> dict[str, Any]:
+    """What `Rule.of` takes, as plain data."""
+    return {
+        "offsets": list(formula(settings).offsets),
+        "eps": start.eps,
+        "noise": start.noise,
+        "slope_noise": start.slope_noise,
+        "rel_step": settings.rel_step,
+        "abs_step": settings.abs_step,
+        "typical": list(start.typical),
+        "refine": settings.refine,
+        "rtol": settings.rtol,
+    }
+
+
+def _info(name: str, target: str, settings: Settings, start: Start) -> dict[str, Any]:
+    return {
+        "problem": name,
+        "target": target,
+        "settings": asdict(settings),
+        "claimed": start.analytical is not None,
+        "start": {
+            "value": start.value,
+            "repeat": start.repeat,
+            "seconds": start.seconds,
+            "nfev": start.nfev,
+            "noise": start.noise,
+            "sigma": start.sigma,
+            "probe": start.probe,
+            "single_precision": start.single_precision,
+            "worker": worker_name(),
+        },
+        "provenance": provenance(),
+        "timings": {"started": now()},
+    }
