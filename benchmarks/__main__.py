@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import memory, overhead, start
+from benchmarks import accuracy, memory, overhead, start
 
-ALL = {"start": start.run, "overhead": overhead.run, "memory": memory.run}
+ALL = {"start": start.run, "overhead": overhead.run, "memory": memory.run, "accuracy": accuracy.run}
 
 
 def main():

@@ -200,7 +200,7 @@ def _from_afar(evaluator: Evaluator, stencil: Stencil, rule: Rule, at: Coordinat
         hidden = np.abs(far.found.numerical) * step / found.step + far.bend * step / found.step
         wide = found.uncertainty + np.nan_to_num(hidden, nan=np.inf)
     bar = np.where(far.flat, far.found.uncertainty, wide)
-    margin = np.where(far.flat, found.uncertainty, wide)
+    margin = np.where(far.flat, np.inf, wide)  # that anything is wrong is for the step search to say
     state = np.where(far.flat, float(FLAT), found.state)
     taken = np.where(far.flat, far.found.step, found.step)
     spent = found.nfev + far.found.nfev
