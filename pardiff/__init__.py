@@ -22,6 +22,10 @@ from pardiff.errors import (
     TargetError,
     WorkerError,
 )
+from pardiff.evaluation.chain import Chain
+from pardiff.evaluation.incremental import Incremental
+from pardiff.evaluation.losses import SoftmaxCrossEntropy, SquaredError
+from pardiff.evaluation.stages import Affine, Elementwise
 from pardiff.execution.events import Progress
 from pardiff.problem.problem import Problem, problem
 from pardiff.reconciliation.findings import Finding
@@ -35,17 +39,23 @@ except PackageNotFoundError:  # run from a checkout that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Affine",
+    "Chain",
     "ClusterError",
+    "Elementwise",
     "Finding",
     "FingerprintError",
     "GradcheckResult",
     "GradientMismatchError",
     "GradientResult",
+    "Incremental",
     "InputError",
     "NotAnAuditError",
     "PardiffError",
     "Problem",
     "Progress",
+    "SoftmaxCrossEntropy",
+    "SquaredError",
     "StoreError",
     "TargetError",
     "Verdict",

@@ -26,13 +26,15 @@ from pardiff.storage.ledger import lay_out
 
 
 def gradcheck(
-    fun: Callable[..., Any] | Problem | ProblemFactory,
+    fun: Callable[..., Any] | Problem | ProblemFactory | None = None,
     grad: Callable[..., Structure] | Structure | None = None,
     x0: Structure = None,
     *,
     args: tuple[Any, ...] = (),
     bounds: Any = None,
     terms: bool = False,
+    batch_fun: Callable[..., Any] | None = None,
+    incremental: Any = None,
     method: str | None = None,
     order: int | None = None,
     stencil: Sequence[int] | None = None,
@@ -44,6 +46,8 @@ def gradcheck(
     atol: float | None = None,
     mode: str | None = None,
     block_size: int | None = None,
+    batch_size: int | None = None,
+    memory: float | None = None,
     executor: Any = None,
     store: str | Path | None = None,
     seed: int | None = None,
@@ -71,6 +75,12 @@ def gradcheck(
     terms : bool
         fun returns an array of terms whose sum is the loss; they are differenced first and summed after,
         which removes the rounding noise of a long sum.
+    batch_fun : callable or None
+        ``batch_fun(x_batch, *args) -> (B,)``, fun of B points in one call: every array of ``x_batch`` has a leading
+        axis of B. It is used where it is faster than fun. With it, fun may be None.
+    incremental : Incremental or None
+        Something that evaluates fun with one parameter changed without a whole pass, such as a `Chain`. Each block
+        checks it against fun at one entry of each array; where it differs, fun is used alone and the report says so.
     method : {"central", "forward", "backward", "richardson", "complex"}
         Side of x0 from which fun is taken (default central); a bound can force another side. ``richardson``
         extrapolates central differences at steps h, 2h, 4h, ...; ``complex`` takes one pass with an imaginary
@@ -95,7 +105,11 @@ def gradcheck(
     mode : {"full"}
         Every coordinate is checked.
     block_size : int
-        Coordinates in a block; by default about two seconds of work.
+        Coordinates in a block; by default about a second of work.
+    batch_size : int
+        B, the points in a call of batch_fun; by default the best of a short timing run. 1 uses fun alone.
+    memory : float
+        Bytes that the parameters of a batch may take (default 32e6).
     executor : None, "threads", "processes", address, distributed.Client or map-like
         Where fun is evaluated. The bits of the result are the same everywhere.
     store : path or None
@@ -136,8 +150,23 @@ def gradcheck(
         raise InputError(f"progress: got {type(progress).__name__}; expected a function that takes a Progress")
     if store is not None and not (isinstance(store, str | Path) and str(store)):
         raise InputError(f"store: got {store!r}; expected the path of a folder")
-    problem = _as_problem(fun, grad, x0, args, bounds, terms)
-    options = Settings(method, order, stencil, refine, typical, rel_step, abs_step, rtol, atol, mode, block_size, seed)
+    problem = _as_problem(fun, grad, x0, args, bounds, terms, batch_fun, incremental)
+    options = Settings(
+        method,
+        order,
+        stencil,
+        refine,
+        typical,
+        rel_step,
+        abs_step,
+        rtol,
+        atol,
+        mode,
+        block_size,
+        batch_size,
+        memory,
+        seed,
+    )
     settings = options.over(problem.options)
     name = problem.name or name_of(problem.fun)
     with open_executor(executor) as opened:
@@ -148,12 +177,14 @@ def gradcheck(
 
 
 def gradient(
-    fun: Callable[..., Any] | Problem | ProblemFactory,
+    fun: Callable[..., Any] | Problem | ProblemFactory | None = None,
     x0: Structure = None,
     *,
     args: tuple[Any, ...] = (),
     bounds: Any = None,
     terms: bool = False,
+    batch_fun: Callable[..., Any] | None = None,
+    incremental: Any = None,
     method: str | None = None,
     order: int | None = None,
     stencil: Sequence[int] | None = None,
@@ -163,6 +194,8 @@ def gradient(
     abs_step: float | None = None,
     rtol: float | None = None,
     block_size: int | None = None,
+    batch_size: int | None = None,
+    memory: float | None = None,
     executor: Any = None,
     progress: Watcher | None = None,
 ) -> GradientResult:
@@ -184,14 +217,14 @@ def gradient(
     >>> np.allclose(found.value, [3, 12], rtol=1e-8)
     True
     """
-    problem = _as_problem(fun, None, x0, args, bounds, terms)
-    numerical_only = Problem(
-        problem.fun, None, problem.x0, args=problem.args, bounds=problem.bounds, terms=problem.terms
-    )
-    options = Settings(method, order, stencil, refine, typical, rel_step, abs_step, rtol, block_size=block_size)
+    problem = _as_problem(fun, None, x0, args, bounds, terms, batch_fun, incremental)
+    options = Settings(
+        method, order, stencil, refine, typical, rel_step, abs_step, rtol,
+        block_size=block_size, batch_size=batch_size, memory=memory,
+    )  # fmt: skip
     settings = options.over(problem.options)
     with open_executor(executor) as opened:
-        result = in_memory(numerical_only, "gradient", settings, opened, progress)
+        result = in_memory(problem.replaced(grad=None), "gradient", settings, opened, progress)
     ledger = result._ledger
     found = ledger.estimates(0, ledger.layout.size)
     return GradientResult(
@@ -291,10 +324,17 @@ def open_result(store: str | Path) -> GradcheckResult:
     return GradcheckResult(ledger, reconcile(ledger, settings["rtol"], settings["atol"]), ledger.folder)
 
 
-def _as_problem(fun: Any, grad: Any, x0: Any, args: tuple[Any, ...], bounds: Any, terms: bool) -> Problem:
+def _as_problem(
+    fun: Any, grad: Any, x0: Any, args: tuple[Any, ...], bounds: Any, terms: bool, batch_fun: Any, incremental: Any
+) -> Problem:
     problem = fun() if isinstance(fun, ProblemFactory) else fun
     if not isinstance(problem, Problem):
-        return Problem(fun, grad, x0, args=args, bounds=bounds, terms=terms)
-    if grad is not None or x0 is not None or args or bounds is not None or terms:
-        raise InputError("grad, x0, args, bounds and terms belong to the Problem; got some beside it")
+        return Problem(
+            fun, grad, x0, args=args, bounds=bounds, terms=terms, batch_fun=batch_fun, incremental=incremental
+        )
+    beside = (grad, x0, bounds, batch_fun, incremental)
+    if any(item is not None for item in beside) or args or terms:
+        raise InputError(
+            "grad, x0, args, bounds, terms, batch_fun and incremental belong to the Problem; got some beside it"
+        )
     return problem

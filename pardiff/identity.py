@@ -35,9 +35,9 @@ class Source:
 
 
 def fingerprint_of(start: Start, settings: Settings, source: Source, terms: bool) -> dict[str, Any]:
-    """What must be the same for two runs to be one audit; the block size need not be."""
+    """What must be the same for two runs to be one audit; the sizes of blocks and batches need not be."""
     bounds = None if start.bounds is None else sha256(start.bounds[0].tobytes() + start.bounds[1].tobytes())
-    chosen = {k: v for k, v in asdict(settings).items() if k != "block_size"}
+    chosen = {k: v for k, v in asdict(settings).items() if k not in ("block_size", "batch_size", "memory")}
     identity = {
         "source": source.digest,
         "x0": parameters_digest(start.layout, start.arrays),
@@ -106,4 +106,4 @@ def name_of(fun: Callable[..., Any]) -> str:
 
 def without_point(problem: Problem) -> Problem:
     """The problem as workers need it: x0 reaches them on its own way, and they never call grad."""
-    return Problem(problem.fun, None, np.zeros(1), args=problem.args, bounds=problem.bounds, terms=problem.terms)
+    return problem.replaced(grad=None, x0=np.zeros(1))

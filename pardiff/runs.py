@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,8 +16,9 @@ import numpy as np
 
 from pardiff.errors import StoreError
 from pardiff.evaluation.estimate import Rule, formula
-from pardiff.evaluation.evaluator import Coordinates
-from pardiff.evaluation.pointwise import Pointwise
+from pardiff.evaluation.evaluator import Coordinates, Evaluator
+from pardiff.evaluation.fast import Doubt
+from pardiff.evaluation.paths import TITLES, open_path, plain_of
 from pardiff.evaluation.start import Start, evaluate_start
 from pardiff.evaluation.sweep import Sweep
 from pardiff.evaluation.sweep import sweep as sweep_steps
@@ -27,7 +28,7 @@ from pardiff.execution.executors import Executor, SerialExecutor, Task
 from pardiff.execution.tasks import MemoryTask, Session, StoredTask, worker_name
 from pardiff.identity import Source, check_value, fingerprint_of, has_parameters, without_point
 from pardiff.planning.plan import first_wave
-from pardiff.planning.waves import Wave, block_size
+from pardiff.planning.waves import SEARCH, STEPS, Wave, block_size
 from pardiff.problem.bundle import sha256
 from pardiff.problem.problem import Problem
 from pardiff.problem.settings import Settings
@@ -39,7 +40,7 @@ from pardiff.storage.memory import MemoryLedger
 from pardiff.storage.provenance import now, provenance
 
 SEARCH_PASSES = 10
-"""Passes that the second wave spends on a coordinate, typically; for the size of its blocks alone."""
+"""Passes that the step search spends on a coordinate, typically; for the size of its blocks alone."""
 SWEEPS = 3
 """Worst entries whose steps are swept."""
 SWEEP_PASSES = 50
@@ -75,55 +76,61 @@ def audit(
     if existing(folder):
         Audit.open(folder)  # what is not an audit is refused before anything is done
     with single_threaded(), ExitStack() as stack:
-        start, evaluator = evaluate_start(problem, options)
-        settings = options.resolved(start.rtol, claimed=start.analytical is not None)
-        rule = rule_of(start, settings)
-        fingerprint = fingerprint_of(start, settings, source, problem.terms)
-        digest = sha256(json.dumps(fingerprint, sort_keys=True).encode())
-        stack.enter_context(locked(folder))
-        if existing(folder) and fresh:
-            remove(folder)
-        if existing(folder):
-            ledger = Audit.open(folder, write=True)
-            ledger.check_fingerprint(fingerprint)
-            check_value(ledger, start)
-            ledger.drop_damaged(erase=True)
-            if not has_parameters(ledger, fingerprint["x0"]):
-                ledger.write_parameters(start.arrays)
-            ledger.update(runs=ledger.info["runs"] + 1, state="running")
-            rule = ledger.info["rule"]
-        else:
-            info = _info(name, source.target, settings, start) | {
-                "fingerprint": fingerprint,
-                "digest": digest,
-                "rule": rule,
-                "runs": 1,
-            }
-            wave = first_wave(start.layout.size, settings, start.seconds, executor.workers)
-            ledger = Audit.create(folder, start.layout, start.arrays, info, wave)
-        if source.bundle:
-            ledger.write_code(source.code.filename, source.bundle)
-        if start.analytical is not None:
-            ledger.write_analytical(start.analytical)
-        ledger.update(settings=asdict(settings), claimed=start.analytical is not None)
+        doubt, wasted = "", 0
+        while True:
+            start, evaluator = evaluate_start(problem, options, doubt)
+            started = time.perf_counter() - begin
+            settings = options.resolved(start.rtol, claimed=start.analytical is not None)
+            rule = rule_of(start, settings)
+            fingerprint = fingerprint_of(start, settings, source, problem.terms)
+            digest = sha256(json.dumps(fingerprint, sort_keys=True).encode())
+            if not doubt:
+                stack.enter_context(locked(folder))
+            if existing(folder) and (fresh or doubt):
+                remove(folder)
+            if existing(folder):
+                ledger = Audit.open(folder, write=True)
+                ledger.check_fingerprint(fingerprint)
+                check_value(ledger, start)
+                ledger.drop_damaged(erase=True)
+                if not has_parameters(ledger, fingerprint["x0"]):
+                    ledger.write_parameters(start.arrays)
+                ledger.update(runs=ledger.info["runs"] + 1, state="running")
+                rule = ledger.info["rule"]
+            else:
+                info = _info(name, source.target, settings, start, wasted) | {
+                    "fingerprint": fingerprint,
+                    "digest": digest,
+                    "rule": rule,
+                    "runs": 1,
+                }
+                wave = first_wave(start.layout.size, settings, start.seconds, executor.workers)
+                ledger = Audit.create(folder, start.layout, start.arrays, info, wave)
+            if source.bundle:
+                ledger.write_code(source.code.filename, source.bundle)
+            if start.analytical is not None:
+                ledger.write_analytical(start.analytical)
+            ledger.update(settings=asdict(settings), claimed=start.analytical is not None)
+            try:
+                session = _own_session(executor, problem, evaluator, start, rule)
 
-        session = _own_session(executor, evaluator, start, rule)
+                def task(wave: Wave) -> Task:
+                    made = StoredTask(str(folder), digest, source.code, wave.number, ledger.info["runs"])  # noqa: B023
+                    if session is not None:  # noqa: B023
+                        made.adopt(ledger, session)  # noqa: B023
+                    return made
 
-        def task(wave: Wave) -> Task:
-            made = StoredTask(str(folder), digest, source.code, wave.number, ledger.info["runs"])
-            if session is not None:
-                made.adopt(ledger, session)
-            return made
-
-        try:
-            _finish(ledger, executor, task, settings, start, name, progress)
-            ledger.write_block_table()
-            done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
-        except BaseException:
-            with suppress(StoreError):
-                spent(ledger, time.perf_counter() - begin, complete=False)
-            raise
-        spent(ledger, time.perf_counter() - begin, complete=done)
+                _finish(ledger, executor, task, settings, start, name, progress)
+                ledger.write_block_table()
+                done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
+                break
+            except Doubt as refutation:
+                doubt, wasted = f"{TITLES[rule['path']]}: {refutation}", passes(ledger)
+            except BaseException:
+                with suppress(StoreError):
+                    spent(ledger, time.perf_counter() - begin, complete=False)
+                raise
+        spent(ledger, time.perf_counter() - begin, start=started, complete=done)
         reconciliation = _reconciled(ledger, settings, evaluator, start, rule)
     return GradcheckResult(ledger, reconciliation, folder)
 
@@ -134,29 +141,38 @@ def in_memory(
     """Run an audit that is kept in memory."""
     begin = time.perf_counter()
     with single_threaded():
-        start, evaluator = evaluate_start(problem, options)
-        settings = options.resolved(start.rtol, claimed=start.analytical is not None)
-        rule = rule_of(start, settings)
-        info = _info(name, "in memory", settings, start)
-        ledger = MemoryLedger(start.layout, start.arrays, start.analytical, info)
-        ledger.add_wave(first_wave(start.layout.size, settings, start.seconds, executor.workers))
-        arrays = [array.copy() for array in start.arrays]
-        # what is sent to workers has no x0 and no gradient of its own
-        sent = without_point(problem)
+        doubt, wasted = "", 0
+        while True:
+            start, evaluator = evaluate_start(problem, options, doubt)
+            started = time.perf_counter() - begin
+            settings = options.resolved(start.rtol, claimed=start.analytical is not None)
+            rule = rule_of(start, settings)
+            ledger = MemoryLedger(
+                start.layout, start.arrays, start.analytical, _info(name, "in memory", settings, start, wasted)
+            )
+            ledger.add_wave(first_wave(start.layout.size, settings, start.seconds, executor.workers))
+            try:
+                session = _own_session(executor, problem, evaluator, start, rule)
+                # what is sent to workers has no x0 and no gradient of its own
+                sent = problem if session else without_point(problem)
+                arrays = start.arrays if session else [array.copy() for array in start.arrays]
 
-        session = _own_session(executor, evaluator, start, rule)
+                def task(wave: Wave) -> Task:
+                    made = MemoryTask(sent, start.layout, arrays, Rule.of(rule), wave)  # noqa: B023
+                    if session is not None:  # noqa: B023
+                        made.adopt(session)  # noqa: B023
+                    return made
 
-        def task(wave: Wave) -> Task:
-            made = MemoryTask(sent, start.layout, arrays, Rule.of(rule), wave)
-            if session is not None:
-                made.adopt(session)
-            return made
-
-        _finish(ledger, executor, task, settings, start, name, progress)
+                _finish(ledger, executor, task, settings, start, name, progress)
+                break
+            except Doubt as refutation:
+                doubt, wasted = f"{TITLES[rule['path']]}: {refutation}", passes(ledger)
+        evaluated = time.perf_counter() - begin
         assert settings.rtol is not None
         assert settings.atol is not None
         reconciliation = reconcile(ledger, settings.rtol, settings.atol)
-        ledger.update(timings={**ledger.info["timings"], "seconds": time.perf_counter() - begin})
+        timings = {"start": started, "waves": evaluated - started, "seconds": time.perf_counter() - begin}
+        ledger.update(timings={**ledger.info["timings"], **timings})
     return GradcheckResult(ledger, reconciliation)
 
 
@@ -177,16 +193,22 @@ def _finish(
         for wave in ledger.waves[done:]:
             _run_wave(ledger, wave, executor, make_task(wave), name, progress)
             done += 1
-        index = unsettled(ledger, settings.rtol, settings.atol)
-        if not len(index) or settings.refine == "none":
+        if settings.refine == "none":
             break
-        size = settings.block_size or block_size(len(index), SEARCH_PASSES, start.seconds, executor.workers)
-        ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), index))
+        index, near = unsettled(ledger, settings.rtol, settings.atol, start.error)
+        kind = SEARCH
+        if len(near) and done == 1 and settings.refine == "auto" and settings.method != "complex":
+            index, kind = near, STEPS
+        if not len(index):
+            break
+        spent = SEARCH_PASSES if kind == SEARCH else 2 * formula(settings).nfev
+        size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers)
+        ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
     lay_out(ledger)
 
 
 def _reconciled(
-    ledger: Ledger, settings: Settings, evaluator: Pointwise, start: Start, rule: dict[str, Any]
+    ledger: Ledger, settings: Settings, evaluator: Evaluator, start: Start, rule: dict[str, Any]
 ) -> Reconciliation:
     """Compare, and sweep the step at the worst entries where something is wrong or open."""
     assert settings.rtol is not None
@@ -205,7 +227,7 @@ def _reconciled(
     return replace(found, nfev=passes(ledger))
 
 
-def sweep_entry(evaluator: Pointwise, start: Start, rule: Rule, label: str) -> Sweep:
+def sweep_entry(evaluator: Evaluator, start: Start, rule: Rule, label: str) -> Sweep:
     """Sweep the step at one entry, and see that fun has left x as it was."""
     index = np.array([start.layout.coordinate(label)])
     at = Coordinates.of(evaluator, index, start.bounds, start.typical)
@@ -223,15 +245,31 @@ def _run_wave(ledger: Ledger, wave: Wave, executor: Executor, task: Task, name: 
     pending = (block for block in range(wave.blocks) if block not in records)
     if len(records) == wave.blocks:
         return
-    for receipt in executor.map(task, pending):
-        ledger.accept(receipt.record, receipt.matrix)
-        meter.advance(receipt.record.stop - receipt.record.start, receipt.record.nfev)
+    doubt = ""
+
+    def todo() -> Iterator[int]:
+        for block in pending:
+            if doubt:  # what is under way is waited for, so that nothing is written after the run has started over
+                return
+            yield block
+
+    for receipt in executor.map(task, todo()):
+        doubt = doubt or receipt.doubt
+        if receipt.record is not None:
+            ledger.accept(receipt.record, receipt.matrix)
+            meter.advance(receipt.record.stop - receipt.record.start, receipt.record.nfev)
+    if doubt:
+        raise Doubt(doubt)
 
 
-def _own_session(executor: Executor, evaluator: Pointwise, start: Start, rule: dict[str, Any]) -> Session | None:
+def _own_session(
+    executor: Executor, problem: Problem, evaluator: Evaluator, start: Start, rule: dict[str, Any]
+) -> Session | None:
     """The evaluator that is ready in this thread, for tasks that never leave it."""
     if not isinstance(executor, SerialExecutor):
         return None
+    if (start.path, start.rows) != (rule["path"], rule["rows"]):  # an audit goes on as it was begun
+        evaluator = open_path(problem, plain_of(evaluator), rule["path"], rule["rows"])
     return Session(evaluator, Rule.of(rule), start.bounds, start.repeat)
 
 
@@ -247,10 +285,14 @@ def rule_of(start: Start, settings: Settings) -> dict[str, Any]:
         "typical": list(start.typical),
         "refine": settings.refine,
         "rtol": settings.rtol,
+        "path": start.path,
+        "rows": start.rows,
+        "check": [start.check.eps, start.check.noise],
     }
 
 
-def _info(name: str, target: str, settings: Settings, start: Start) -> dict[str, Any]:
+def _info(name: str, target: str, settings: Settings, start: Start, wasted: int) -> dict[str, Any]:
+    """What an audit knows from its start; ``wasted`` passes went to a fast path that was refuted."""
     return {
         "problem": name,
         "target": target,
@@ -260,11 +302,14 @@ def _info(name: str, target: str, settings: Settings, start: Start) -> dict[str,
             "value": start.value,
             "repeat": start.repeat,
             "seconds": start.seconds,
-            "nfev": start.nfev,
+            "nfev": start.nfev + wasted,
             "noise": start.noise,
             "sigma": start.sigma,
             "probe": start.probe,
             "single_precision": start.single_precision,
+            "path": start.path,
+            "rows": start.rows,
+            "doubt": start.doubt,
             "worker": worker_name(),
         },
         "provenance": provenance(),

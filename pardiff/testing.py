@@ -113,18 +113,8 @@ def plant(problem: Problem, coordinates: int | tuple[int, ...], factor: float = 
         raise InputError("plant: the problem has no gradient that can be called")
     wrong = (coordinates,) if isinstance(coordinates, int) else tuple(coordinates)
     planted = _Planted(problem.grad, wrong, factor)
-    options = problem.options.chosen()
     name = f"{problem.name}_planted" if problem.name else None
-    return Problem(
-        problem.fun,
-        planted,
-        problem.x0,
-        args=problem.args,
-        bounds=problem.bounds,
-        terms=problem.terms,
-        name=name,
-        **options,
-    )
+    return problem.replaced(grad=planted, name=name)
 
 
 def structures(max_arrays: int = 3) -> Any:

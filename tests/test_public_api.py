@@ -35,7 +35,9 @@ def test_signature_of_gradcheck():
         "block_size", "executor", "store", "seed", "progress",
     ]  # fmt: skip
     assert [name for name in names if name in agreed] == agreed
-    assert set(names) - set(agreed) == {"terms", "stencil", "refine", "typical"}
+    assert set(names) - set(agreed) == {
+        "terms", "stencil", "refine", "typical", "batch_fun", "incremental", "batch_size", "memory",
+    }  # fmt: skip
 
 
 def test_result_surface():

@@ -21,6 +21,8 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that stand for `Settings`."""
     for option in (
         click.option("--seed", type=int, help="Seed of the directions in which noise is measured."),
+        click.option("--memory", type=float, metavar="BYTES", help="What a batch of batch_fun may take."),
+        click.option("--batch-size", type=int, help="Points in a call of batch_fun; 1 uses fun alone."),
         click.option("--block-size", type=int, help="Parameters in a block."),
         click.option("--rel-step", type=float, help="Step of the first wave, relative to max(|x|, typical)."),
         click.option("--abs-step", type=float, help="Step of the first wave, in the units of the parameters."),

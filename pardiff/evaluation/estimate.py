@@ -1,8 +1,8 @@
-"""Derivatives of many coordinates: the fixed stencil of the first wave, the search of the second."""
+"""Derivatives of many coordinates: by a fixed stencil, by that stencil at two steps, or by a step search."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pardiff.numerics.differences import Precision, bend, difference, truncation
 from pardiff.numerics.levels import Found
 from pardiff.numerics.stencils import SCHEMES, Stencil, candidates, named
 from pardiff.numerics.steps import displacements, fit, largest_step, spacing, steps
-from pardiff.problem.parameters import FloatArray, IntArray
+from pardiff.problem.parameters import FloatArray, IntArray, grouped
 from pardiff.problem.settings import DEFAULT_ORDER, Settings
 
 MISSING, DONE, NONFINITE, ERROR, NO_ROOM, SEARCHED, KINKED, FLAT = range(8)
@@ -47,21 +47,27 @@ class Estimates:
     @classmethod
     def empty(cls, count: int) -> Estimates:
         """Results for which nothing has been done."""
-        nan, zero = np.full(count, np.nan), np.zeros(count)
-        return cls(nan, nan.copy(), nan.copy(), zero, zero.copy(), zero.copy(), nan.copy())
+        matrix = np.zeros((len(QUANTITIES), count))
+        for name in ("numerical", "uncertainty", "step", "margin"):
+            matrix[QUANTITIES.index(name)] = np.nan
+        return cls(*matrix)
 
     def put(self, rows: IntArray | slice, other: Estimates) -> None:
         """Write the results of some rows."""
-        for field in fields(self):
-            getattr(self, field.name)[rows] = getattr(other, field.name)
+        for name in QUANTITIES:
+            getattr(self, name)[rows] = getattr(other, name)
 
-    def part(self, rows: IntArray | slice) -> Estimates:
-        """The results of some rows, as a copy."""
-        return Estimates(*(getattr(self, field.name)[rows].copy() for field in fields(self)))
+    def part(self, rows: IntArray | slice, *, copy: bool = True) -> Estimates:
+        """The results of some rows; views of a slice of them unless copied."""
+        parts = (getattr(self, name)[rows] for name in QUANTITIES)
+        return Estimates(*(part.copy() for part in parts) if copy else parts)
 
     def to_matrix(self) -> FloatArray:
         """Shape (quantities, k), in the order of the fields."""
-        return np.stack([getattr(self, field.name) for field in fields(self)])
+        whole = self.numerical.base
+        if isinstance(whole, np.ndarray) and whole.shape == (len(QUANTITIES), len(self.numerical)):
+            return whole
+        return np.stack([getattr(self, name) for name in QUANTITIES])
 
     @classmethod
     def from_matrix(cls, matrix: FloatArray) -> Estimates:
@@ -100,9 +106,15 @@ class Rule:
     typical: tuple[float, ...]
     """Typical size of the parameters, by array."""
     target: float
-    """Bar relative to the derivative at which the second wave's search ends."""
+    """Bar relative to the derivative at which the step search ends."""
     two_steps: bool
     """Whether the first wave takes its bar from the steps h and 3h."""
+    path: str
+    """How fun is evaluated, one of those in `pardiff.evaluation.paths`."""
+    rows: int
+    """Of a batch."""
+    check: Precision
+    """Of fun itself, with which values of a fast path are compared."""
     slope_noise: float | None
     """Error of complex-step derivatives along the line of the start; None where the step is real."""
 
@@ -120,11 +132,14 @@ class Rule:
             typical=tuple(stored["typical"]),
             target=0.1 * stored["rtol"],
             two_steps=stored["refine"] == "all",
+            path=stored["path"],
+            rows=stored["rows"],
+            check=Precision(*stored["check"]),
             slope_noise=stored["slope_noise"],
         )
 
 
-def first_wave(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
+def by_stencil(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
     """One fixed stencil per coordinate: 2 passes each with the central rule of order 2.
 
     With a bar from two steps it is two stencils; with the complex step, 1 pass.
@@ -138,14 +153,13 @@ def first_wave(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
     choice, reached = fit(at.x, step * multiples[-1], rule.stencils, at.lower, at.upper)
     step = np.where(reached < step * multiples[-1], reached / multiples[-1], step)
     found = Estimates.empty(len(at))
-    for number, stencil in enumerate(rule.stencils):
-        rows = np.flatnonzero(choice == number)
-        if len(rows):
-            results = [_fixed(evaluator, stencil, rule, at[rows], step[rows] * multiple) for multiple in multiples]
-            found.put(rows, _both(stencil, *results) if rule.two_steps else results[0].found)
-            flat = rows[results[0].flat]
-            if len(flat):
-                found.put(flat, _from_afar(evaluator, stencil, rule, at[flat], found.part(flat)))
+    for number, rows in grouped(choice):
+        stencil, some = rule.stencils[number], at[rows]
+        results = [_fixed(evaluator, stencil, rule, some, step[rows] * multiple) for multiple in multiples]
+        found.put(rows, _both(stencil, *results) if rule.two_steps else results[0].found)
+        flat = np.arange(len(at))[rows][results[0].flat]
+        if len(flat):
+            found.put(flat, _from_afar(evaluator, stencil, rule, at[flat], found.part(flat)))
     return _with_failures(evaluator, at.index, found)
 
 
@@ -167,7 +181,7 @@ def _fixed(evaluator: Evaluator, stencil: Stencil, rule: Rule, at: Coordinates, 
     taken = displacements(at.x, step, stencil, at.itemsize, at.lower, at.upper)
     values, sizes = _values(evaluator, stencil, at.index, taken)
     with np.errstate(all="ignore"):  # non-finite values of fun are results here, marked as such below
-        derivative, rounding = difference(taken, values, rule.precision.errors(sizes))
+        derivative, rounding = difference(stencil, taken, values, rule.precision.errors(sizes))
         bent = bend(stencil, taken, values)
         edge = np.minimum(at.x - at.lower, at.upper - at.x)  # may overflow: there is no end of room then
         bar = rounding + truncation(stencil.order, derivative, bent, step, at.scale, edge)
@@ -208,12 +222,12 @@ def _from_afar(evaluator: Evaluator, stencil: Stencil, rule: Rule, at: Coordinat
 
 
 def _both(stencil: Stencil, near: Fixed, far: Fixed) -> Estimates:
-    """Derivatives at h, with bars that also count the change to those at the next step of the ladder."""
+    """Derivatives at h, with bars from the change to those at the next step of the ladder."""
     found, other = near.found, far.found
     with np.errstate(invalid="ignore"):
         error = levels.truncation_error(found.numerical, other.numerical, stencil)
         kink = np.where(far.bend < levels.EVEN * near.bend, near.bend, 0.0)
-        bar = np.fmax(found.uncertainty, near.rounding + error) + kink
+        bar = near.rounding + error + kink
     good = np.isfinite(bar)
     bar = np.where(good, bar, np.nan)
     state = np.where(good, found.state, np.fmax(found.state, other.state))
@@ -224,14 +238,22 @@ def _values(
     evaluator: Evaluator, stencil: Stencil, index: IntArray, taken: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Values and sizes at all points of a stencil, each of shape (k, points); those at x0 are known."""
-    moved = list(stencil.moved)
-    out = []
-    asked = evaluator.along_coordinates(np.repeat(index, len(moved)), taken[:, moved].reshape(-1))
-    for known, flat in zip(evaluator.origin, asked, strict=True):
-        full = np.full(taken.shape, known)
-        full[:, moved] = flat.reshape(len(index), len(moved))
-        out.append(full)
-    return out[0], out[1]
+    moves = np.empty((len(index), stencil.nfev), order="F")
+    for column, j in enumerate(stencil.moved):
+        moves[:, column] = taken[:, j]
+    return _with_origin(stencil, evaluator.origin, evaluator.along_coordinates(index, moves))
+
+
+def _with_origin(
+    stencil: Stencil, origin: tuple[float, float], found: tuple[FloatArray, FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Values and sizes at the moved points of a stencil, with those at x0 put among them."""
+    value, size = (np.empty((len(found[0]), len(stencil.offsets)), order="F") for _ in origin)
+    for full, known, array in zip((value, size), origin, found, strict=True):
+        full[:, stencil.origin] = known
+        for column, j in enumerate(stencil.moved):
+            full[:, j] = array[:, column]
+    return value, size
 
 
 def _complex(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
@@ -254,8 +276,13 @@ def _complex(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
     return found
 
 
-def second_wave(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
-    """The step search, for coordinates that the first wave left without a clear verdict."""
+def by_steps(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
+    """The stencil at two steps of every coordinate, whose difference takes the place of a guess."""
+    return by_stencil(evaluator, replace(rule, two_steps=True), at)
+
+
+def by_search(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
+    """The step search, coordinate by coordinate."""
     found = Estimates.empty(len(at))
     for row in range(len(at)):
         found.put(slice(row, row + 1), _searched(evaluator, rule, at[row : row + 1]))
@@ -305,7 +332,8 @@ class Sampler:
         if not np.isfinite(taken).all():
             return None
         self.nfev += stencil.nfev
-        values, sizes = _values(self.evaluator, stencil, at.index, taken)
+        value, size = self.evaluator.along_coordinate(int(at.index[0]), taken[0, list(stencil.moved)])
+        values, sizes = _with_origin(stencil, self.evaluator.origin, (value[None], size[None]))
         if not np.isfinite(values).all():
             self.nonfinite = True
             return None
@@ -319,6 +347,8 @@ def _one(found: Found, nfev: int, state: int, scheme: str) -> Estimates:
 
 def _with_failures(evaluator: Evaluator, index: IntArray, found: Estimates) -> Estimates:
     """Mark the coordinates at which fun raised, unless a derivative was found all the same."""
+    if not evaluator.failures:
+        return found
     failed = np.isin(index, list(evaluator.failures)) & ~np.isin(found.state, (DONE, SEARCHED, KINKED, FLAT))
     found.state[failed] = ERROR
     return found

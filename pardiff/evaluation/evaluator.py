@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pardiff.numerics.differences import Precision
 from pardiff.problem.parameters import FloatArray, IntArray
 
 Bounds = tuple[FloatArray, FloatArray]
@@ -34,10 +35,14 @@ class Evaluator(Protocol):
         """Values of the coordinates in x0, bytes of their dtype, and numbers of their arrays, each of shape (k,)."""
 
     def along_coordinates(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Values and sizes with coordinate ``index[j]`` alone moved by ``displacement[j]``, each of shape (k,).
+        """Values and sizes with coordinate ``index[j]`` alone moved by ``displacement[j, c]``, each of shape (k, m).
 
-        NaN where fun raised (noted in ``failures``) or where the displacement is NaN (no pass is spent).
+        NaN where fun raised (noted in ``failures``) or where the displacement is NaN (no pass is spent). The bits
+        of a value do not depend on what else is asked for.
         """
+
+    def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same for a search along one coordinate, each of shape (m,)."""
 
     def along_direction(self, direction: FloatArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Values and sizes at ``x0 + displacement[j] * direction``, each of shape (k,); direction has shape (n,)."""
@@ -52,6 +57,9 @@ class Evaluator(Protocol):
         self, direction: FloatArray, displacement: FloatArray, step: float
     ) -> tuple[FloatArray, FloatArray]:
         """The same for ``x0 + (displacement[j] + i step) direction``."""
+
+    def verify(self, precision: Precision) -> tuple[str, int]:
+        """Compare some of the last values with fun itself: what is wrong with them, if anything, and passes spent."""
 
     def check_unchanged(self) -> None:
         """Raise `InputError` if fun has changed its argument."""

@@ -55,7 +55,7 @@ class Noise:
     nfev: int
 
 
-def measure_noise(evaluator: Evaluator, at: Coordinates, seed: int) -> Noise:
+def measure_noise(evaluator: Evaluator, at: Coordinates, seed: int, lines: int = 3) -> Noise:
     """Noise of fun near x0 by ECnoise, the median over lines in random directions.
 
     The points of a line are numbers of the parameters' own dtypes, so that what is seen is the noise of
@@ -69,11 +69,13 @@ def measure_noise(evaluator: Evaluator, at: Coordinates, seed: int) -> Noise:
         All of x0.
     seed : int
         Of the directions.
+    lines : int
+        Lines at the most.
     """
     rng = np.random.default_rng(seed)
     value, size = evaluator.origin
     sigmas, seen, scale, probe = [], [np.array([value])], size, np.nan
-    lines = 1 if len(at) < FEW else 3
+    lines = 1 if len(at) < FEW else lines
     for _ in range(lines):
         # of different lengths, so that equal terms do not cancel
         lengths = rng.choice([-1.0, 1.0], len(at)) * rng.uniform(0.5, 1.0, len(at))
@@ -113,6 +115,39 @@ def measure_noise(evaluator: Evaluator, at: Coordinates, seed: int) -> Noise:
         probe=probe,
         nfev=len(everything),
     )
+
+
+def measure_relative_noise(evaluator: Evaluator, at: Coordinates, seed: int) -> tuple[float, int]:
+    """Noise of an evaluator's values along single coordinates, relative to their sizes, and passes spent.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+        Which need know of no directions.
+    at : Coordinates
+        The coordinates; the largest noise counts.
+    """
+    worst, spent = 0.0, 0
+    for row in range(len(at)):
+        one = at[row : row + 1]
+        found = measure_noise(_Along(evaluator, int(one.index[0])), one, seed)  # type: ignore[arg-type]
+        spent += found.nfev
+        if found.scale > 0:
+            worst = max(worst, found.level / found.scale)
+    return worst, spent
+
+
+class _Along:
+    """One coordinate of an evaluator as all that there is."""
+
+    def __init__(self, evaluator: Evaluator, index: int) -> None:
+        self.evaluator = evaluator
+        self.index = index
+        self.origin = evaluator.origin
+
+    def along_direction(self, direction: FloatArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Values and sizes along it."""
+        return self.evaluator.along_coordinate(self.index, displacement * direction[0])
 
 
 def _calmed(
@@ -171,7 +206,7 @@ def measure_scatter(evaluator: Evaluator, count: int) -> tuple[float, float]:
     level : float
         Half of what a value may be off by; NaN where fun is not always finite.
     """
-    values, _ = evaluator.along_coordinates(np.zeros(REPEATS, dtype=np.int64), np.zeros(REPEATS))
+    values, _ = evaluator.along_coordinate(0, np.zeros(REPEATS))
     sigma = float(np.std(values, ddof=1))
     freedom, normal = REPEATS - 1, NormalDist()
     share = (1.0 - CONFIDENCE) / 2.0

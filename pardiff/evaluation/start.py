@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pardiff.errors import InputError
 from pardiff.evaluation.analytic import measure_slope_noise
-from pardiff.evaluation.evaluator import Bounds, Coordinates
+from pardiff.evaluation.estimate import formula
+from pardiff.evaluation.evaluator import Bounds, Coordinates, Evaluator
 from pardiff.evaluation.failures import described
-from pardiff.evaluation.noise import REPEATS, Noise, measure_noise, measure_scatter
+from pardiff.evaluation.fast import Doubt, Fast, one_of_each
+from pardiff.evaluation.noise import REPEATS, Noise, measure_noise, measure_relative_noise, measure_scatter
+from pardiff.evaluation.paths import BATCHED, INCREMENTAL, POINTWISE, Path, choose_path, seconds_per_pass
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.numerics.differences import Precision
 from pardiff.numerics.noise import has_single_precision
@@ -35,6 +38,9 @@ FINER = 1 / 16
 """Part of the parameters' machine epsilon below which measured noise shows that fun computes in a longer dtype."""
 ORDINARY = 8.0
 """Noise of up to this many machine epsilons is the rounding of a function that is not noisy."""
+
+MOST_LINES = 4
+"""Coordinates along which the noise of an incremental evaluator is measured."""
 
 DEFAULT_RTOL = {8: 1e-6, 4: 1e-3, 2: 1e-2}
 """Default relative tolerance by the bytes of fun's value: what its precision lets a difference show."""
@@ -63,6 +69,8 @@ class Start:
     is more."""
     noise: float
     """Twice the standard deviation of the measured noise, in the units of fun."""
+    error: float
+    """Error of the value at x0; 0 where changes are known better than values."""
     slope_noise: float | None
     """Noise of the complex-step derivative along a line; None where the step is real."""
     probe: float
@@ -71,20 +79,30 @@ class Start:
     """Whether fun returns values of float32, whatever their dtype."""
     rtol: float
     """Default relative tolerance."""
+    path: str
+    """How fun is evaluated: ``pointwise``, ``batched`` or ``incremental``."""
+    rows: int
+    """Of a batch."""
+    check: Precision
+    """Of fun itself; differs from eps and noise where the path is incremental."""
+    doubt: str
+    """Why a faster path that the problem offers is not taken."""
     seconds: float
-    """Duration of the second call of fun."""
+    """Duration of a pass on that path."""
     nfev: int
     """Passes spent."""
 
 
-def evaluate_start(problem: Problem, options: Settings) -> tuple[Start, Pointwise]:
+def evaluate_start(problem: Problem, options: Settings, doubt: str = "") -> tuple[Start, Evaluator]:
     """Check a problem by calling it at x0.
 
     Parameters
     ----------
     problem : Problem
     options : Settings
-        Of which the method, the typical sizes and the seed matter here.
+        Of which the method, the typical sizes, the sizes of batches and the seed matter here.
+    doubt : str
+        What is known to be wrong with the problem's fast path, which is then not taken.
 
     Raises
     ------
@@ -96,7 +114,97 @@ def evaluate_start(problem: Problem, options: Settings) -> tuple[Start, Pointwis
     typical = parse_typical(layout, options.typical)
     if bounds is not None:
         check_inside(layout, flatten(layout, arrays), bounds)
-    evaluator = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
+    plain = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
+    value = _at_x0(problem, plain)
+    at = Coordinates.of(plain, np.arange(layout.size), bounds, typical)
+    deterministic = value.first == value.second
+    if doubt or not deterministic:
+        path = Path(POINTWISE, plain, doubt=doubt)
+        if not doubt and (problem.batch_fun is not None or problem.incremental is not None):
+            path = Path(POINTWISE, plain, doubt="fun is not deterministic, so that nothing can be compared with it")
+    else:
+        path = choose_path(problem, options, plain)
+    sigma = 0.0
+    if deterministic:
+        few = path.name == INCREMENTAL
+        batched = path.evaluator if path.name == BATCHED else plain
+        found = measure_noise(batched, at, options.seed or 0, lines=1 if few else 3)
+        if batched is not plain:
+            found = replace(found, probe=found.probe + plain.origin[0])
+    else:
+        sigma, level = measure_scatter(plain, layout.size)
+        found = Noise(level, max(plain.origin[1], level), True, np.nan, False, False, REPEATS)
+    plain.check_unchanged()
+    single = found.single_precision or (problem.terms and has_single_precision(value.raw))
+    itemsize = min(value.itemsize, 4) if single else value.itemsize
+    check = Precision(_epsilon(found, itemsize, int(at.itemsize.min())), 0.0 if problem.terms else found.level)
+    precision, slope_noise, more = check, None, 0
+    if options.method == "complex":
+        slope_noise, more = measure_slope_noise(plain, at, check, options.seed or 0)
+    if path.name != POINTWISE:
+        try:
+            precision, more = _of_path(path, at, check, options.seed or 0)
+        except Doubt as refutation:
+            return evaluate_start(problem, options, f"{path.title}: {refutation}")
+    points = formula(options).nfev
+    start = Start(
+        layout=layout,
+        arrays=arrays,
+        bounds=bounds,
+        typical=typical,
+        analytical=value.analytical,
+        value=value.first,
+        repeat=value.second,
+        sigma=sigma,
+        eps=precision.eps,
+        noise=precision.noise,
+        error=max(precision.noise, precision.eps * path.evaluator.origin[1]),
+        slope_noise=slope_noise,
+        probe=found.probe if np.isfinite(found.probe) else 0.0,
+        single_precision=bool(single) and itemsize < 8,
+        rtol=DEFAULT_RTOL[itemsize],
+        path=path.name,
+        rows=path.rows,
+        check=check,
+        doubt=path.doubt,
+        seconds=seconds_per_pass(path.evaluator, value.seconds, points),
+        nfev=2 + callable(problem.grad) + found.nfev + more + path.nfev,
+    )
+    return start, path.evaluator
+
+
+def _of_path(path: Path, at: Coordinates, check: Precision, seed: int) -> tuple[Precision, int]:
+    """Precision of the values of a fast path, and passes spent; a `Doubt` if it is not fun that it evaluates."""
+    assert isinstance(path.evaluator, Fast)
+    some = at[one_of_each(path.evaluator.plain, seed)]
+    doubt, spent = path.evaluator.verify_afar(some, check)
+    if doubt:
+        raise Doubt(doubt)
+    if path.name != INCREMENTAL:
+        return check, spent
+    eps = float(np.finfo(np.float64).eps)
+    relative, more = measure_relative_noise(path.evaluator, some[:MOST_LINES], seed)
+    return Precision(min(LARGEST_EPS, max(eps, relative if relative > ORDINARY * eps else 0.0)), 0.0), spent + more
+
+
+@dataclass(frozen=True)
+class _Value:
+    """fun and grad at x0."""
+
+    first: float
+    second: float
+    """fun called again; another value if it is not deterministic."""
+    itemsize: int
+    """Bytes of the precision of its dtype."""
+    raw: FloatArray
+    """What fun returned, flattened."""
+    analytical: FloatArray | None
+    seconds: float
+    """Duration of the second call."""
+
+
+def _at_x0(problem: Problem, evaluator: Pointwise) -> _Value:
+    """Call fun twice and grad once, and see that neither changes anything."""
     raw = _call(evaluator, "fun", problem.fun)
     itemsize = (_check_terms if problem.terms else _check_value)(raw)
     evaluator.check_unchanged()
@@ -113,7 +221,7 @@ def evaluate_start(problem: Problem, options: Settings) -> tuple[Start, Pointwis
             gradient = _call(evaluator, "grad", gradient)
         if gradient is None:
             raise InputError("grad returned None; expected a gradient with the structure of x0")
-        analytical = parse_gradient(layout, gradient)
+        analytical = parse_gradient(evaluator.layout, gradient)
         evaluator.check_unchanged()
         third = evaluator.take(_call(evaluator, "fun", problem.fun)) if callable(problem.grad) else second
         if first == second != third and third == evaluator.take(_call(evaluator, "fun", problem.fun)):
@@ -121,41 +229,8 @@ def evaluate_start(problem: Problem, options: Settings) -> tuple[Start, Pointwis
                 "grad changes what fun computes: fun at x0 has another value after grad was called; grad must not "
                 "change args or other data that fun uses"
             )
-    at = Coordinates.of(evaluator, np.arange(layout.size), bounds, typical)
     second = third if third != first else second  # a fun that is random now and then
-    sigma = 0.0
-    if first == second:
-        found = measure_noise(evaluator, at, options.seed or 0)
-    else:
-        sigma, level = measure_scatter(evaluator, layout.size)
-        found = Noise(level, max(evaluator.origin[1], level), True, np.nan, False, False, REPEATS)
-    evaluator.check_unchanged()
-    single = found.single_precision or (problem.terms and has_single_precision(np.asarray(raw, dtype=float).ravel()))
-    itemsize = min(itemsize, 4) if single else itemsize
-    eps = _epsilon(found, itemsize, int(at.itemsize.min()))
-    noise = 0.0 if problem.terms else found.level
-    slope_noise, more = None, 0
-    if options.method == "complex":
-        slope_noise, more = measure_slope_noise(evaluator, at, Precision(eps, noise), options.seed or 0)
-    start = Start(
-        layout=layout,
-        arrays=arrays,
-        bounds=bounds,
-        typical=typical,
-        analytical=analytical,
-        value=first,
-        repeat=second,
-        sigma=sigma,
-        eps=eps,
-        noise=noise,
-        slope_noise=slope_noise,
-        probe=found.probe if np.isfinite(found.probe) else 0.0,
-        single_precision=bool(single) and itemsize < 8,
-        rtol=DEFAULT_RTOL[itemsize],
-        seconds=seconds,
-        nfev=2 + callable(problem.grad) + found.nfev + more,
-    )
-    return start, evaluator
+    return _Value(first, second, itemsize, np.asarray(raw, dtype=float).reshape(-1), analytical, seconds)
 
 
 def _epsilon(found: Noise, itemsize: int, parameters: int) -> float:

@@ -62,7 +62,7 @@ def sweep(evaluator: Evaluator, rule: Rule, at: Coordinates, label: str) -> Swee
         points = sampler(step)
         if points is not None:
             taken, values, sizes = points
-            derivative, rounding = difference(taken, values, rule.precision.errors(sizes))
+            derivative, rounding = difference(stencil, taken, values, rule.precision.errors(sizes))
             found.append((step, float(derivative[0]), float(rounding[0]), side_slopes(stencil, taken, values)))
     good = [point for point in found if np.isfinite(point[:3]).all()]
     return Sweep(

@@ -12,23 +12,33 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pardiff.errors import PardiffError, WorkerError
-from pardiff.evaluation.estimate import Estimates, Rule, first_wave, second_wave
+from pardiff.evaluation.estimate import Estimates, Rule, by_search, by_stencil, by_steps
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
+from pardiff.evaluation.fast import Doubt
+from pardiff.evaluation.paths import open_path
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.planning.waves import Wave
+from pardiff.planning.waves import SEARCH, STENCIL, STEPS, Wave
 from pardiff.problem.bundle import Code, load_factory
 from pardiff.problem.parameters import FloatArray, Layout, parameters_digest, parse_bounds
 from pardiff.problem.problem import Problem
-from pardiff.storage.ledger import checksum
 from pardiff.storage.schema import MOST_ERRORS, BlockRecord
+
+DIFFERENTIATE = {STENCIL: by_stencil, STEPS: by_steps, SEARCH: by_search}
+"""What is done with the coordinates of a wave, by its kind."""
+
+
+TILE = 1 << 13
+"""Coordinates that are differentiated together: some dozens of arrays of so many numbers stay in a core's cache."""
 
 
 @dataclass(frozen=True)
 class Receipt:
     """What a task gives back: the block's record, and its results where it has not stored them itself."""
 
-    record: BlockRecord
+    record: BlockRecord | None
     matrix: FloatArray | None = None
+    doubt: str = ""
+    """How a fast path was found to differ from fun; then there is no record."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,12 @@ class Session:
 
 def open_session(problem: Problem, layout: Layout, arrays: list[NDArray[Any]], rule: Rule) -> Session:
     """Prepare a problem for evaluation; the arrays are x0 and become the evaluator's own."""
-    evaluator = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
+    plain = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
     try:
-        base = evaluator.at_start()
+        base = plain.at_start()
     except Exception as error:
         raise WorkerError(f"fun raised {type(error).__name__} at x0 here, but not in the client: {error}") from error
-    return Session(evaluator, rule, parse_bounds(layout, problem.bounds), base)
+    return Session(open_path(problem, plain, rule.path, rule.rows), rule, parse_bounds(layout, problem.bounds), base)
 
 
 def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[BlockRecord, FloatArray]:
@@ -59,15 +69,25 @@ def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[Bl
     -------
     record : BlockRecord
     matrix : ndarray, shape (quantities, k)
+
+    Raises
+    ------
+    Doubt
+        If a fast path differs from fun.
     """
     begin = time.perf_counter()
     index = wave.coordinates(block)
     evaluator = session.evaluator
     evaluator.failures.clear()
-    at = Coordinates.of(evaluator, index, session.bounds, session.rule.typical)
-    differentiate = first_wave if wave.number == 1 else second_wave
-    found: Estimates = differentiate(evaluator, session.rule, at)
+    found = Estimates.empty(len(index))
+    for first in range(0, len(index), TILE):
+        tile = slice(first, first + TILE)
+        at = Coordinates.of(evaluator, index[tile], session.bounds, session.rule.typical)
+        found.put(tile, DIFFERENTIATE[wave.kind](evaluator, session.rule, at))
     evaluator.check_unchanged()
+    doubt, checks = evaluator.verify(session.rule.check)
+    if doubt:
+        raise Doubt(doubt)
     matrix = found.to_matrix()
     start, stop = wave.bounds(block)
     record = BlockRecord(
@@ -76,8 +96,8 @@ def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[Bl
         start=start,
         stop=stop,
         state="done",
-        checksum=checksum(matrix),
-        nfev=int(found.nfev.sum()),
+        checksum=0,
+        nfev=int(found.nfev.sum()) + checks,
         seconds=time.perf_counter() - begin,
         attempt=attempt,
         worker=worker_name(),
@@ -111,11 +131,13 @@ class MemoryTask:
 
     def __call__(self, block: int) -> Receipt:
         """Do a block."""
-        if not hasattr(self._local, "session"):
-            arrays = [array.copy() for array in self.arrays]
-            self._local.session = open_session(self.problem, self.layout, arrays, self.rule)
-        record, matrix = do_block(self._local.session, self.wave, block, 1)
-        return Receipt(record, matrix)
+        try:
+            if not hasattr(self._local, "session"):
+                arrays = [array.copy() for array in self.arrays]
+                self._local.session = open_session(self.problem, self.layout, arrays, self.rule)
+            return Receipt(*do_block(self._local.session, self.wave, block, 1))
+        except Doubt as doubt:
+            return Receipt(None, doubt=str(doubt))
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what belongs to a thread."""
@@ -144,14 +166,17 @@ class StoredTask:
 
     def __call__(self, block: int) -> Receipt:
         """Do a block and commit it, unless its record is there already."""
-        if not hasattr(self._local, "session"):
-            self._local.audit, self._local.session = self._open()
-        audit = self._local.audit
-        record = audit.record(self.wave, block)
-        if record is None:
-            record, matrix = do_block(self._local.session, audit.waves[self.wave - 1], block, self.attempt)
-            audit.commit(record, matrix)
-        return Receipt(record)
+        try:
+            if not hasattr(self._local, "session"):
+                self._local.audit, self._local.session = self._open()
+            audit = self._local.audit
+            record = audit.record(self.wave, block)
+            if record is None:
+                record, matrix = do_block(self._local.session, audit.waves[self.wave - 1], block, self.attempt)
+                record = audit.commit(record, matrix)
+            return Receipt(record)
+        except Doubt as doubt:
+            return Receipt(None, doubt=str(doubt))
 
     def _open(self) -> tuple[Any, Session]:
         from pardiff.storage.audit import Audit  # zarr is slow to import, and many tasks need none of it

@@ -33,11 +33,14 @@ class Precision:
         return np.asarray(np.maximum(max(self.noise, SMALLEST), self.eps * sizes))
 
 
-def difference(taken: FloatArray, values: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray]:
+def difference(
+    stencil: Stencil, taken: FloatArray, values: FloatArray, errors: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Derivative at displacement 0, and the part of its error that comes from rounding.
 
     Parameters
     ----------
+    stencil : Stencil
     taken : ndarray, shape (k, points)
         Displacements really taken.
     values : ndarray, shape (k, points)
@@ -48,15 +51,16 @@ def difference(taken: FloatArray, values: FloatArray, errors: FloatArray) -> tup
     Returns
     -------
     derivative, rounding : ndarray, shape (k,)
-        ``sum(w f)`` and ``2 sum(|w| error)``.
+        ``sum(w (f - f0))`` and ``2 sum(|w| error)``.
     """
-    weights = differentiation_weights(taken)
+    weights = differentiation_weights(taken, stencil.origin)
     derivative = np.zeros(len(taken))
     rounding = np.zeros(len(taken))
     # column by column: the order of the additions, and so the bits, do not depend on the block's length
     with np.errstate(invalid="ignore", over="ignore"):
+        for j in stencil.moved:
+            derivative += weights[:, j] * (values[:, j] - values[:, stencil.origin])
         for j in range(taken.shape[1]):
-            derivative += weights[:, j] * values[:, j]
             rounding += np.abs(weights[:, j]) * errors[:, j]
     return derivative, CAUTION * rounding
 

@@ -108,7 +108,7 @@ def measure(sample: Sample, stencil: Stencil, step: float, precision: Precision)
     if points is None:
         return None
     taken, values, sizes = points
-    derivative, rounding = difference(taken, values, precision.errors(sizes))
+    derivative, rounding = difference(stencil, taken, values, precision.errors(sizes))
     if not (math.isfinite(derivative[0]) and math.isfinite(rounding[0])):
         return None
     slopes = side_slopes(stencil, taken, values)

@@ -38,6 +38,11 @@ class Stencil:
         return len(self.offsets) - 1
 
     @property
+    def origin(self) -> int:
+        """Column of x0 itself."""
+        return self.offsets.index(0)
+
+    @property
     def moved(self) -> tuple[int, ...]:
         """Columns of the points other than x0 itself."""
         return tuple(j for j, offset in enumerate(self.offsets) if offset)
@@ -45,7 +50,7 @@ class Stencil:
     @cached_property
     def weights(self) -> FloatArray:
         """Weights for a step of 1, shape (points,)."""
-        return np.asarray(differentiation_weights(np.array([self.offsets], dtype=float))[0])
+        return np.asarray(differentiation_weights(np.array([self.offsets], dtype=float), self.origin)[0])
 
     @property
     def nfev(self) -> int:
@@ -103,18 +108,20 @@ def candidates(first: Stencil) -> tuple[Stencil, ...]:
     return (first, *(Stencil(side(first.order)) for side in sides[first.scheme]))
 
 
-def differentiation_weights(nodes: FloatArray) -> FloatArray:
-    r"""Weights of the first derivative at 0 from values at arbitrary nodes.
+def differentiation_weights(nodes: FloatArray, origin: int) -> FloatArray:
+    r"""Weights of the first derivative at 0 from values at 0 and at arbitrary other nodes.
 
-    The derivative of the Lagrange basis,
-    :math:`w_j = \ell_j'(0) = \sum_{m \ne j} \frac{1}{t_j - t_m} \prod_{l \ne j, m} \frac{-t_l}{t_j - t_l}`;
-    the same numbers as Fornberg's recursion [1]_, here for many sets of nodes at once, because the
+    The derivative of the Lagrange basis, which with a node at 0 is
+    :math:`w_j = \frac{1}{t_j} \prod_{l \ne j, 0} \frac{-t_l}{t_j - t_l}` for the other nodes, and minus their sum for
+    the node at 0; the same numbers as Fornberg's recursion [1]_, here for many sets of nodes at once, because the
     displacements really taken differ from coordinate to coordinate.
 
     Parameters
     ----------
     nodes : ndarray, shape (k, p)
         Distinct displacements from x, a row per coordinate.
+    origin : int
+        Column of the node at 0.
 
     Returns
     -------
@@ -126,16 +133,14 @@ def differentiation_weights(nodes: FloatArray) -> FloatArray:
     .. [1] B. Fornberg, Generation of finite difference formulas on arbitrarily spaced grids,
        Math. Comp. 51 (1988), 699-706.
     """
-    points = nodes.shape[1]
     weights = np.zeros_like(nodes)
+    moved = [j for j in range(nodes.shape[1]) if j != origin]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of steps near the smallest numbers
-        for j in range(points):
-            for m in range(points):
-                if m == j:
-                    continue
-                term = 1.0 / (nodes[:, j] - nodes[:, m])
-                for other in range(points):
-                    if other not in (j, m):
-                        term = term * (-nodes[:, other] / (nodes[:, j] - nodes[:, other]))
-                weights[:, j] += term
+        for j in moved:
+            weight = 1.0 / nodes[:, j]
+            for other in moved:
+                if other != j:
+                    weight *= nodes[:, other] / (nodes[:, other] - nodes[:, j])
+            weights[:, j] = weight
+            weights[:, origin] -= weight
     return weights

@@ -109,6 +109,9 @@ def fit(
         Number of the stencil.
     step : ndarray, shape (k,)
     """
+    room = largest_step(x, stencils[0], lower, upper)
+    if (room >= step).all():
+        return np.zeros(len(x), dtype=np.int64), step
     rooms = np.stack([largest_step(x, stencil, lower, upper) for stencil in stencils])
     fits = rooms >= step
     choice = np.where(fits.any(axis=0), fits.argmax(axis=0), rooms.argmax(axis=0))
@@ -135,11 +138,13 @@ def displacements(
     ndarray, shape (k, points)
         NaN where the step is lost in rounding (two points of the stencil fall together).
     """
-    taken = step[:, None] * np.array(stencil.offsets, dtype=float)
+    # column after column in memory: they are what one computes with
+    taken = np.multiply(step[:, None], np.array(stencil.offsets, dtype=float), order="F")
     with np.errstate(over="ignore", invalid="ignore"):
         taken = _stored(x[:, None] + taken, itemsize) - x[:, None]
-        outside = np.ones_like(taken, dtype=bool)
-        for _ in range(4):  # rounding can carry a point across a bound by one unit in the last place
+        within = (x + taken[:, 0] >= lower).all() and (x + taken[:, -1] <= upper).all()
+        outside = np.zeros(len(x), dtype=bool) if within else np.ones_like(taken, dtype=bool)
+        for _ in range(0 if within else 4):  # rounding can carry a point across a bound by one unit in the last place
             point = _stored(x[:, None] + taken, itemsize)
             outside = (point > upper[:, None]) | (point < lower[:, None])
             if not outside.any():
@@ -148,17 +153,21 @@ def displacements(
             # the neighbouring point can lie closer than displacements of this size are spaced
             nearer = np.where(nearer == taken, np.nextafter(taken, 0.0), nearer)
             taken = np.where(outside, nearer, taken)
-        inside = ~outside.any(axis=1, keepdims=True)
-    ordered = (np.diff(taken, axis=1) > 0).all(axis=1, keepdims=True)
-    return np.where(ordered & inside, taken, np.nan)
+        good = ~outside.reshape(len(x), -1).any(axis=1)
+    for j in range(1, len(stencil.offsets)):
+        good &= taken[:, j - 1] < taken[:, j]
+    if not good.all():
+        taken[~good] = np.nan
+    return np.asarray(taken)
 
 
 def _stored(points: FloatArray, itemsize: IntArray) -> FloatArray:
     """The points as a parameter of its dtype holds them."""
-    out = points.copy()
+    out = points
     for size, dtype in SHORT.items():
         rows = itemsize == size
         if rows.any():
+            out = out.copy(order="K") if out is points else out
             out[rows] = points[rows].astype(dtype)
     return out
 

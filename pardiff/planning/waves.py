@@ -20,16 +20,23 @@ MOST_BLOCKS = 100_000
 """A scheduler and a folder of chunk files stay quick up to about this many."""
 
 
+STENCIL, STEPS, SEARCH = KINDS = ("stencil", "steps", "search")
+"""What a wave does: the fixed stencil at every coordinate; the stencil at two steps, where a claim that seems right
+has too wide a bar; the step search, for all that is not settled then."""
+
+
 @dataclass(frozen=True)
 class Wave:
     """A set of coordinates cut into blocks."""
 
     number: int
-    """1 for the first wave, the fixed stencil at every coordinate; from 2 on, the step search."""
+    """Counted from 1."""
     count: int
     """Number of coordinates."""
     block_size: int
     """Coordinates in a block; the last block may have fewer."""
+    kind: str = STENCIL
+    """`STENCIL`, `STEPS` or `SEARCH`."""
     index: IntArray | None = field(default=None, compare=False, repr=False)
     """The coordinates, ascending, shape (count,); None for all of 0 to count - 1."""
 

@@ -147,6 +147,20 @@ class Layout:
         return _layout([(n, tuple(s), np.dtype(d)) for n, s, d in data["arrays"]], bool(data["mapping"]))
 
 
+def grouped(owner: IntArray) -> Iterator[tuple[int, IntArray | slice]]:
+    """Numbers of leaves that own some coordinates, each with the places of its own among them."""
+    if not len(owner):
+        return
+    low, high = int(owner.min()), int(owner.max())
+    if low == high:
+        yield low, slice(None)
+        return
+    for number in range(low, high + 1):
+        rows = np.flatnonzero(owner == number)
+        if len(rows):
+            yield number, rows
+
+
 def label(name: str, index: tuple[int, ...]) -> str:
     """``W[1,2]``, or the bare name for an array without axes."""
     return f"{name}[{','.join(map(str, index))}]" if index else name
@@ -178,7 +192,7 @@ def parse_parameters(x0: Structure) -> tuple[Layout, list[NDArray[Any]]]:
         If x0 is empty, not floating point, not finite, or has names that cannot be stored.
     """
     mapping = isinstance(x0, Mapping)
-    found = list(_walk(x0, "x0", ())) if mapping else [(SINGLE, x0)]
+    found = named_leaves(x0)
     arrays = [_parse_leaf(name, value) for name, value in found]
     if not sum(array.size for array in arrays):
         raise InputError("x0 is empty: there is no parameter to differentiate; expected at least one element")
@@ -222,6 +236,11 @@ def _walk(value: Any, what: str, path: tuple[str, ...]) -> Iterator[tuple[str, A
             yield from _walk(item, what, (*path, key))
         else:
             yield "/".join((*path, key)), item
+
+
+def named_leaves(x: Structure) -> list[tuple[str, Any]]:
+    """Arrays of a structure with their names, in order."""
+    return list(_walk(x, "x0", ())) if isinstance(x, Mapping) else [(SINGLE, x)]
 
 
 def leaves_like(layout: Layout, value: Structure, what: str) -> list[Any]:

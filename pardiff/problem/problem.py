@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, overload
+
+import numpy as np
 
 from pardiff.errors import InputError
 from pardiff.problem.parameters import Structure
@@ -32,11 +34,18 @@ class Problem:
     terms : bool
         fun returns an array of terms whose sum is the loss, one per sample, say. They are differenced
         first and summed after, which removes the rounding noise of a long sum.
+    batch_fun : callable or None
+        ``batch_fun(x_batch, *args) -> (B,)``: fun of B points in one call. Every array of ``x_batch`` has a leading
+        axis of B. It is used where it is faster, with a B that a short timing run finds. Without fun, fun is made
+        from it.
+    incremental : Incremental or None
+        Something that evaluates fun with one parameter changed without a whole pass, such as a `Chain`.
     name : str or None
         Name of the audit in `gradcheck`; on the command line it is the factory's.
     **options
         Any option of `gradcheck` that this problem pins: ``method``, ``order``, ``rel_step``,
-        ``abs_step``, ``stencil``, ``refine``, ``typical``, ``rtol``, ``atol``, ``mode``, ``block_size``, ``seed``.
+        ``abs_step``, ``stencil``, ``refine``, ``typical``, ``rtol``, ``atol``, ``mode``, ``block_size``,
+        ``batch_size``, ``memory``, ``seed``.
 
     Examples
     --------
@@ -52,32 +61,74 @@ class Problem:
     args: tuple[Any, ...]
     bounds: Any
     terms: bool
+    batch_fun: Callable[..., Any] | None
+    incremental: Any
     name: str | None
     options: Settings = field(default_factory=Settings)
 
     def __init__(
         self,
-        fun: Callable[..., Any],
+        fun: Callable[..., Any] | None = None,
         grad: Callable[..., Structure] | Structure | None = None,
         x0: Structure = None,
         *,
         args: tuple[Any, ...] = (),
         bounds: Any = None,
         terms: bool = False,
+        batch_fun: Callable[..., Any] | None = None,
+        incremental: Any = None,
         name: str | None = None,
         **options: Any,
     ) -> None:
         """Check what can be checked without calling anything."""
+        if batch_fun is not None and not callable(batch_fun):
+            raise InputError(f"batch_fun: got {type(batch_fun).__name__}; expected a callable that returns B floats")
+        if incremental is not None and not callable(getattr(incremental, "prepare", None)):
+            raise InputError(
+                f"incremental: got {type(incremental).__name__}; expected a Chain, or another object with a method "
+                f"prepare(x)"
+            )
+        if fun is None and batch_fun is not None:
+            fun = OneByOne(batch_fun)
         if not callable(fun):
             raise InputError(f"fun: got {type(fun).__name__}; expected a callable that returns a float")
         if x0 is None:
             raise InputError("x0 is missing; expected an array of floats or a mapping of named arrays")
         args = tuple(args) if isinstance(args, tuple | list) else (args,)
         settings = Settings.from_mapping(options, "Problem")
-        for key, value in dict(
-            fun=fun, grad=grad, x0=x0, args=args, bounds=bounds, terms=bool(terms), name=name, options=settings
-        ).items():
+        values = dict(
+            fun=fun, grad=grad, x0=x0, args=args, bounds=bounds, terms=bool(terms), batch_fun=batch_fun,
+            incremental=incremental, name=name, options=settings,
+        )  # fmt: skip
+        for key, value in values.items():
             object.__setattr__(self, key, value)
+
+    def replaced(self, **changes: Any) -> Problem:
+        """The problem with some of its parts changed."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "options"}
+        return Problem(**{**parts, **self.options.chosen(), **changes})
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """fun, from the batch_fun of a problem that has no other."""
+
+    batch_fun: Callable[..., Any]
+
+    def __call__(self, x: Structure, *args: Any) -> Any:
+        """fun of one point, as a batch of one."""
+        return np.asarray(self.batch_fun(_with_axis(x), *args))[0]
+
+    @property
+    def __name__(self) -> str:
+        """Name of the function behind it."""
+        return str(getattr(self.batch_fun, "__name__", type(self.batch_fun).__name__))
+
+
+def _with_axis(x: Structure) -> Structure:
+    if isinstance(x, Mapping):
+        return {name: _with_axis(item) for name, item in x.items()}
+    return x[None]
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ class Settings:
     """``full``: every coordinate."""
     block_size: int | None = None
     """Coordinates in a block; default from a timed call of fun."""
+    batch_size: int | None = None
+    """Points in a call of batch_fun; default from a timing run. 1 for calls of fun alone."""
+    memory: float | None = None
+    """Bytes that the parameters of a batch may take (default 32e6)."""
     seed: int | None = None
     """Seed of what is drawn (default 0): the directions in which the noise of fun is measured."""
 
@@ -65,16 +69,16 @@ class Settings:
         object.__setattr__(self, "typical", _typical(self.typical))
         if self.stencil is not None and (self.method or self.order):
             raise InputError("stencil: got one together with a method or an order; it takes the place of both")
-        for name in ("rel_step", "abs_step"):
+        for name in ("rel_step", "abs_step", "memory"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=True))
         for name in ("rtol", "atol"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=False))
-        for name in ("order", "block_size", "seed"):
+        for name in ("order", "block_size", "batch_size", "seed"):
             value = getattr(self, name)
             if value is None:
                 continue
             object.__setattr__(self, name, _whole(name, value))
-        for name, least in (("block_size", 1), ("seed", 0)):
+        for name, least in (("block_size", 1), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{name}: got {value}; expected at least {least}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.evaluation import estimate
+from pardiff.planning.waves import SEARCH
 from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
 from pardiff.reconciliation.findings import Finding, array_finding, other_values, run_findings
 from pardiff.reconciliation.verdicts import (
@@ -28,6 +29,11 @@ from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, KINK, MISSING, NON
 
 SEVERITY = {FAIL: 6, NONFINITE: 5, ERROR: 4, INCONCLUSIVE: 3, MISSING: 2, KINK: 1, PASS: 0}
 """Order in which entries are shown."""
+
+
+ROUNDING = 4.0
+"""Twice the rounding of a central difference of order 2, caution included, in units of the error of fun's values over
+the step."""
 
 
 @dataclass(frozen=True)
@@ -141,18 +147,26 @@ def array_rms(ledger: Ledger, leaf: Leaf) -> float:
     return rms.value
 
 
-def unsettled(ledger: Ledger, rtol: float, atol: float) -> IntArray:
-    """Coordinates that the first wave left without a PASS and that no later wave has looked at.
+def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[IntArray, IntArray]:
+    """Coordinates without a PASS for which no step search has been made.
 
     Without an analytical gradient these are the ones whose error bar is wider than the tolerance.
+
+    Parameters
+    ----------
+    error : float
+        Error of fun's values.
 
     Returns
     -------
     ndarray of int64, shape (k,)
         Ascending.
+    ndarray of int64
+        Those among them whose claim lies within the tolerance, and whose rounding would leave room for a verdict: only
+        a guess of the truncation error stands against it.
     """
     claimed = bool(ledger.info["claimed"])
-    open_coordinates = []
+    open_coordinates, near_coordinates = [], []
     for leaf in ledger.layout.leaves:
         rms = array_rms(ledger, leaf)
         for part in stretches(ledger, leaf, rms, rtol, atol):
@@ -162,12 +176,18 @@ def unsettled(ledger: Ledger, rtol: float, atol: float) -> IntArray:
                 unclear = ~(part.uncertainty <= tolerance(part.numerical, part.numerical, rms, rtol, atol))
                 unclear &= part.state != estimate.FLAT
             unclear &= np.isin(part.state, (estimate.DONE, estimate.NONFINITE, estimate.ERROR, estimate.FLAT))
-            open_coordinates.append(leaf.start + part.start + np.flatnonzero(unclear))
-    found = np.concatenate(open_coordinates) if open_coordinates else np.empty(0, dtype=np.int64)
-    for wave in ledger.waves[1:]:
-        assert wave.index is not None
-        found = np.setdiff1d(found, wave.index, assume_unique=True)
-    return found
+            rows = np.flatnonzero(unclear)
+            open_coordinates.append(leaf.start + part.start + rows)
+            allowed = tolerance(part.analytical[rows], part.numerical[rows], rms, rtol, atol)
+            near = (np.abs(part.residual[rows]) <= allowed) & (ROUNDING * error <= allowed * part.step[rows])
+            near_coordinates.append(open_coordinates[-1][near])
+    empty = np.empty(0, dtype=np.int64)
+    found, close = (np.concatenate([empty, *parts]) for parts in (open_coordinates, near_coordinates))
+    for wave in ledger.waves:
+        if wave.kind == SEARCH:
+            assert wave.index is not None
+            found, close = (np.setdiff1d(some, wave.index, assume_unique=True) for some in (found, close))
+    return found, close
 
 
 def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:

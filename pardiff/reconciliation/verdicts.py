@@ -17,6 +17,10 @@ FLOOR = 1e-3
 """Part of an array's root mean square below which an entry is compared with the array instead of itself."""
 
 
+TILE = 1 << 13
+"""Entries that are judged together: arrays of so many numbers stay in a core's cache."""
+
+
 class Verdict(Enum):
     """Verdict on an array or on a whole audit; its value is a sentence."""
 
@@ -110,6 +114,14 @@ def judge(
         Analytical minus numerical.
     verdict : ndarray of int8, shape (k,)
     """
+    if len(analytical) > TILE:
+        residual, verdict = np.empty(len(analytical)), np.empty(len(analytical), dtype=np.int8)
+        for start in range(0, len(analytical), TILE):
+            t = slice(start, start + TILE)
+            residual[t], verdict[t] = judge(
+                analytical[t], numerical[t], uncertainty[t], margin[t], state[t], rms, rtol, atol, claimed=claimed
+            )
+        return residual, verdict
     with np.errstate(invalid="ignore", over="ignore"):
         residual = analytical - numerical
         size = np.abs(residual)

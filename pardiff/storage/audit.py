@@ -16,6 +16,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,14 @@ class Audit:
         self.waves: list[Wave] = []
         self._arrays: dict[str, Any] = {}
         self._records: dict[int, dict[int, BlockRecord]] = {}
-        for number, count, size, checksum_ in self.info["waves"]:
+        for number, kind, count, size, checksum_ in self.info["waves"]:
             index = None if number == 1 else self._index(number)
             if number > 1 and (index is None or zlib.crc32(index.data) != checksum_):
                 # a later wave follows from the earlier ones, and is planned again
                 self.info["state"] = "running"
                 self.info["waves"] = self.info["waves"][: number - 1]
                 break
-            self.waves.append(Wave(number, count, size, index))
+            self.waves.append(Wave(number, count, size, kind, index))
 
     def _index(self, wave: int) -> NDArray[np.int64] | None:
         """Coordinates of a later wave; None where the file is damaged."""
@@ -123,7 +124,7 @@ class Audit:
                     **info,
                     "layout": layout.to_json(),
                     "state": "running",
-                    "waves": [[first.number, first.count, first.block_size, 0]],
+                    "waves": [[first.number, first.kind, first.count, first.block_size, 0]],
                 }
                 group = zarr.open_group(partial, mode="w", zarr_format=3, attributes=attributes)
                 _create_arrays(group, layout, arrays)
@@ -153,7 +154,8 @@ class Audit:
         with _sentence(self.folder, "write"):
             _create_wave(self.group, wave)
             assert wave.index is not None
-            entry = [wave.number, wave.count, wave.block_size, zlib.crc32(np.ascontiguousarray(wave.index).data)]
+            digest = zlib.crc32(np.ascontiguousarray(wave.index).data)
+            entry = [wave.number, wave.kind, wave.count, wave.block_size, digest]
             self.update(waves=[*self.info["waves"], entry])
             self._arrays.clear()
         self.waves.append(wave)
@@ -206,11 +208,13 @@ class Audit:
             return False
         return checksum(matrix) == record.checksum
 
-    def commit(self, record: BlockRecord, matrix: FloatArray) -> None:
-        """Store the results of a block and then, last, its record. Called on the worker."""
+    def commit(self, record: BlockRecord, matrix: FloatArray) -> BlockRecord:
+        """Store the results of a block and then, last, its record, with their checksum. Called on the worker."""
+        record = replace(record, checksum=checksum(matrix))
         with _sentence(self.folder, "write"):
             self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop] = matrix
             self._array(f"blocks/wave{record.wave}/record")[record.block] = record.to_json()
+        return record
 
     def accept(self, record: BlockRecord, matrix: FloatArray | None) -> None:
         """Take note of a block that a worker has committed."""
@@ -224,7 +228,7 @@ class Audit:
             assert wave.index is not None
             low, high = (int(i) for i in np.searchsorted(wave.index, (start, stop)))
             if low < high:
-                part = Wave(wave.number, high - low, wave.block_size, wave.index[low:high])
+                part = replace(wave, count=high - low, index=wave.index[low:high])
                 overlay(found, start, part, self._results(wave, low, high))
         return found
 
@@ -533,10 +537,11 @@ def _sentence(folder: Path, verb: str) -> Iterator[None]:
         raise StoreError(f"cannot {verb} the audit at {folder}: {reason}; {remedy}") from error
 
 
-def spent(audit: Audit, seconds: float, *, complete: bool) -> None:
-    """Add the wall time of a run, and mark the audit as complete if it is."""
+def spent(audit: Audit, seconds: float, *, start: float = 0.0, complete: bool) -> None:
+    """Add the wall time of a run, of which ``start`` went before its first block; mark a complete audit as such."""
     timings = dict(audit.info["timings"])
     timings["seconds"] = timings.get("seconds", 0.0) + seconds
+    timings["start"] = timings.get("start", 0.0) + start
     if complete:
         audit.update(state="complete", timings={**timings, "finished": now()})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,13 +56,13 @@ class MemoryLedger:
         self._records[record.wave][record.block] = record
 
     def estimates(self, start: int, stop: int) -> Estimates:
-        """Results of all waves for some coordinates (a copy)."""
+        """Results of all waves for some coordinates, not to be written to."""
         first, *later = self.waves
-        found = self._results[first.number].part(slice(start, stop))
+        found = self._results[first.number].part(slice(start, stop), copy=bool(later))
         for wave in later:
             assert wave.index is not None
             low, high = np.searchsorted(wave.index, (start, stop))
-            part = Wave(wave.number, int(high - low), wave.block_size, wave.index[low:high])
+            part = replace(wave, count=int(high - low), index=wave.index[low:high])
             overlay(found, start, part, self._results[wave.number].part(slice(low, high)))
         return found
 

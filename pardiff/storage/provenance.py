@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = ("pardiff", "numpy", "dask", "distributed", "zarr")
 
 
-def provenance() -> dict[str, Any]:
-    """Facts of the process that starts an audit, as plain data."""
+@cache
+def _of_process() -> dict[str, Any]:
     return {
-        "created": now(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": platform.node(),
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def provenance() -> dict[str, Any]:
+    """Facts of the process that starts an audit, as plain data."""
+    return {"created": now(), **_of_process()}
 
 
 def now() -> str:

@@ -1,0 +1,152 @@
+"""Evaluation by something that knows what one changed parameter reaches, such as a `Chain`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from pardiff.evaluation.failures import described, is_interrupt
+from pardiff.evaluation.fast import Doubt, Fast
+from pardiff.evaluation.pointwise import Pointwise
+from pardiff.problem.parameters import FloatArray, IntArray, Structure, grouped
+
+PIECE = 1 << 14
+"""Changes asked for in one call where the evaluator does not say how many it takes: what is computed with them
+stays in the cache."""
+
+
+class Changes(Protocol):
+    """Changes of fun from one point."""
+
+    def changes(
+        self, array: str, index: IntArray, displacement: FloatArray
+    ) -> tuple[FloatArray, FloatArray | None] | FloatArray:
+        """Changes of fun with one element of an array alone moved.
+
+        Parameters
+        ----------
+        array : str
+            Its name: the path in x0, or ``x`` where x0 is an array.
+        index : ndarray of int64, shape (k,)
+            Elements of the flattened array.
+        displacement : ndarray of float64, shape (k, m)
+            By how much; m for each element.
+
+        Returns
+        -------
+        changes : ndarray, shape (k, m)
+            ``fun(x + displacement) - fun(x)``. A row must not depend on the other rows, not even in its last bits.
+        sizes : ndarray, shape (k, m), optional
+            What the rounding of each change is in proportion to: of a sum, the root of the sum of squares of the
+            terms that change. By default the size of fun itself, which makes error bars as wide as those of fun.
+        """
+
+
+class Incremental(Protocol):
+    """What ``incremental=`` takes: something that can be prepared at a point.
+
+    An optional method of what it returns, ``group(array, points) -> int``, says how many elements of an array, at so
+    many displacements each, one call of ``changes`` may have.
+
+    Examples
+    --------
+    Of a separable function one term changes:
+
+    >>> import numpy as np, pardiff
+    >>> class Quartic:
+    ...     def prepare(self, x):
+    ...         return QuarticAt(x.copy())
+    >>> class QuarticAt:
+    ...     def __init__(self, x):
+    ...         self.x = x
+    ...     def changes(self, array, index, displacement):
+    ...         before = self.x[index][:, None] ** 4
+    ...         after = (self.x[index][:, None] + displacement) ** 4
+    ...         return after - before, np.maximum(before, after)
+    >>> x = np.linspace(1, 2, 1000)
+    >>> result = pardiff.gradcheck(lambda x: float(np.sum(x**4)), lambda x: 4 * x**3, x, incremental=Quartic())
+    >>> result.passed
+    True
+    """
+
+    def prepare(self, x: Structure) -> Changes:
+        """What passes at x share, computed once per worker. x may be kept, and must not be written to."""
+
+
+class IncrementalEvaluator(Fast):
+    """An evaluator that asks an `Incremental` for changes.
+
+    Parameters
+    ----------
+    plain : Pointwise
+        Which has been called at x0.
+    incremental : Incremental
+
+    Raises
+    ------
+    Doubt
+        If it cannot be prepared.
+    """
+
+    def __init__(self, plain: Pointwise, incremental: Incremental) -> None:
+        super().__init__(plain)
+        try:
+            self.prepared: Any = incremental.prepare(plain.layout.structure(plain.copied()))
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise Doubt(f"it cannot be prepared: {described(error)}") from error
+
+    def along_coordinates(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Changes and sizes, array by array."""
+        owner = self.layout.owner(index)
+        if len(index) and owner[0] == owner[-1] == owner.max() == owner.min():
+            changes, sizes = self._of_array(int(owner[0]), index, displacement)
+            self.note(int(owner[0]), index, displacement, changes)
+            return changes, sizes
+        changes, sizes = (np.empty(displacement.shape, order="F") for _ in range(2))
+        for number, rows in grouped(owner):
+            changes[rows], sizes[rows] = self._of_array(number, index[rows], displacement[rows])
+            self.note(number, index[rows], displacement[rows], changes[rows])
+        return changes, sizes
+
+    def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Changes and sizes along one coordinate."""
+        number = int(self.layout.owner(np.array([index]))[0])
+        changes, sizes = self._of_array(number, np.array([index]), displacement[None])
+        return changes[0], sizes[0]
+
+    def _of_array(self, number: int, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+        leaf = self.layout.leaves[number]
+        count, points = displacement.shape
+        group = getattr(self.prepared, "group", None)
+        piece = PIECE // points if group is None else int(group(leaf.name, points))
+        lost = np.isnan(displacement)
+        moves = np.where(lost, 0.0, displacement) if lost.any() else displacement
+        if count <= piece:
+            changes, sizes = self._ask(leaf.name, index - leaf.start, moves)
+        else:
+            changes, sizes = (np.empty(displacement.shape, order="F") for _ in range(2))
+            for start in range(0, count, max(1, piece)):
+                rows = slice(start, start + max(1, piece))
+                changes[rows], sizes[rows] = self._ask(leaf.name, index[rows] - leaf.start, moves[rows])
+        return (np.where(lost, np.nan, changes) if moves is not displacement else changes), sizes
+
+    def _ask(self, array: str, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+        try:
+            answer = self.prepared.changes(array, index, displacement)
+            changes, sizes = answer if isinstance(answer, tuple) else (answer, None)
+            changes = np.asarray(changes, dtype=np.float64)
+            if sizes is None:
+                sizes = np.abs(changes) + self.plain.origin[1]
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise Doubt(f"for array {array!r} it raised {described(error)}") from error
+        if changes.shape != displacement.shape or np.shape(sizes) != displacement.shape:
+            raise Doubt(
+                f"for array {array!r} it returned the shapes {changes.shape} and {np.shape(sizes)}; expected the shape "
+                f"of the displacements, {displacement.shape}"
+            )
+        return changes, np.asarray(sizes)

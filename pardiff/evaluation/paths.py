@@ -1,0 +1,127 @@
+"""Which evaluator a problem gets: fun itself, batches, or an incremental one, if that describes fun."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from pardiff.evaluation.batched import MEMORY, Batched, tune
+from pardiff.evaluation.evaluator import Evaluator
+from pardiff.evaluation.fast import Doubt, Fast
+from pardiff.evaluation.incremental import IncrementalEvaluator
+from pardiff.evaluation.pointwise import Pointwise
+from pardiff.problem.problem import Problem
+from pardiff.problem.settings import Settings
+
+POINTWISE, BATCHED, INCREMENTAL = "pointwise", "batched", "incremental"
+TITLES = {POINTWISE: "fun", BATCHED: "batch_fun", INCREMENTAL: "incremental evaluation"}
+SAMPLE, SAMPLE_SECONDS = 16, 1e-3
+"""Coordinates of an array whose evaluation is timed, at first, and the time from which it is believed."""
+MOST_TIMED = 12
+"""Arrays that are timed, the largest; the others are taken to be as fast."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """How fun is evaluated."""
+
+    name: str
+    """`POINTWISE`, `BATCHED` or `INCREMENTAL`."""
+    evaluator: Evaluator
+    rows: int = 1
+    """Of a batch."""
+    doubt: str = ""
+    """Why a faster path that the problem offers is not taken."""
+    nfev: int = 0
+    """Passes spent on finding out."""
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return TITLES[self.name]
+
+
+def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
+    """The fastest evaluator that a problem offers, and that agrees with fun.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Settings
+        Of which the method, the seed, the size of a batch and the memory matter here.
+    plain : Pointwise
+        Which has been called at x0.
+    """
+    if options.method == "complex" or (problem.incremental is None and problem.batch_fun is None):
+        return Path(POINTWISE, plain)
+    try:
+        if problem.incremental is not None:
+            return Path(INCREMENTAL, IncrementalEvaluator(plain, problem.incremental))
+        if options.batch_size == 1:
+            return Path(POINTWISE, plain)
+        assert problem.batch_fun is not None
+        memory = MEMORY if options.memory is None else options.memory
+        most = 2 * plain.layout.size
+        spent, rows = 0, options.batch_size
+        if rows is None:
+            tuned = tune(plain, problem.batch_fun, most, memory)
+            spent, rows = tuned.nfev, tuned.rows
+        if rows == 1:
+            return Path(POINTWISE, plain, nfev=spent)
+        return Path(BATCHED, Batched(plain, problem.batch_fun, rows), rows, nfev=spent + rows)
+    except Doubt as doubt:
+        name = BATCHED if problem.incremental is None else INCREMENTAL
+        return Path(POINTWISE, plain, doubt=f"{TITLES[name]}: {doubt}")
+
+
+def open_path(problem: Problem, plain: Pointwise, name: str, rows: int) -> Evaluator:
+    """The evaluator that was chosen, in another process; a `Doubt` where it is not to be had."""
+    if name == INCREMENTAL:
+        return IncrementalEvaluator(plain, problem.incremental)
+    if name == BATCHED:
+        assert problem.batch_fun is not None
+        return Batched(plain, problem.batch_fun, rows)
+    return plain
+
+
+def plain_of(evaluator: Evaluator) -> Pointwise:
+    """The evaluator of fun itself."""
+    found = evaluator.plain if isinstance(evaluator, Fast) else evaluator
+    assert isinstance(found, Pointwise)
+    return found
+
+
+def seconds_per_pass(evaluator: Evaluator, plain: float, points: int) -> float:
+    """Duration of a pass, the mean over all coordinates.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+    plain : float
+        Duration of a pass of fun.
+    points : int
+        Points at which each coordinate is evaluated.
+    """
+    if isinstance(evaluator, Batched):
+        begin = time.perf_counter()
+        evaluator.call()
+        return (time.perf_counter() - begin) / evaluator.rows
+    if not isinstance(evaluator, IncrementalEvaluator):
+        return plain
+    leaves = sorted((leaf for leaf in evaluator.layout.leaves if leaf.size), key=lambda leaf: -leaf.size)[:MOST_TIMED]
+    total, count = 0.0, 0
+    for leaf in leaves:
+        size, seconds = min(leaf.size, SAMPLE), 0.0
+        while True:
+            begin = time.perf_counter()
+            evaluator.along_coordinates(np.arange(leaf.start, leaf.start + size), np.zeros((size, points), order="F"))
+            seconds = time.perf_counter() - begin
+            if seconds > SAMPLE_SECONDS or size == leaf.size:
+                break
+            size = min(leaf.size, 8 * size)
+        total += seconds / (size * points) * leaf.size
+        count += leaf.size
+    evaluator.forget()
+    return total / count
