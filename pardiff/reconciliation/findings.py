@@ -22,7 +22,7 @@ class Finding:
     """Name of the array, or empty where it concerns the whole run."""
     kind: str
     """``mismatch``, ``nonfinite``, ``error``, ``incomplete``, ``inconclusive``, ``kink``, ``nondeterministic``,
-    ``heterogeneous`` or ``precision``."""
+    ``heterogeneous``, ``fast_path`` or ``precision``."""
     message: str
     evidence: dict[str, Any] = field(default_factory=dict)
     """Numbers behind the sentence."""
@@ -127,6 +127,9 @@ def run_findings(ledger: Ledger) -> list[Finding]:
             f"confidence; fix its seed to certify more"
         )
         findings.append(Finding("", "nondeterministic", message, {"values": [value, repeat], "sigma": start["sigma"]}))
+    if start["doubt"]:
+        message = f"the fast path was not taken, fun was called for every pass: {start['doubt']}"
+        findings.append(Finding("", "fast_path", message))
     if start["single_precision"]:
         message = (
             "fun returns float32 precision, whatever its dtype: rtol is 1e-3 unless given, and error bars are wide; "

@@ -22,6 +22,14 @@ ARRAY_COLUMNS = (
 WORST_COLUMNS = ("entry", "verdict", "analytical", "numerical", "± uncertainty", "tolerance", "step")
 
 
+WAYS = {
+    "pointwise": "",
+    "batched": "; batches of {rows} by batch_fun",
+    "incremental": "; evaluated incrementally, checked against fun in every block",
+}
+"""How fun was evaluated, in words."""
+
+
 def number(value: float, digits: int = 3) -> str:
     """A float for people.
 
@@ -77,7 +85,7 @@ def effort(summary: Summary) -> str:
     time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
         f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings['rtol']:g}, "
-        f"atol {settings['atol']:g}"
+        f"atol {settings['atol']:g}{WAYS[summary.start['path']].format(**summary.start)}"
     )
 
 
