@@ -36,6 +36,10 @@ CONFIG = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.profile.enabled": False,
+    # looks at the process take the interpreter from fun, and a core from a worker
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.memory.monitor-interval": "500ms",
     "distributed.worker.preload": ["pardiff.execution.preload"],
     "distributed.nanny.pre-spawn-environ": {**dict.fromkeys(THREADS, 1), **MALLOC},
 }

@@ -9,11 +9,11 @@ import numpy as np
 
 from pardiff.problem.parameters import IntArray
 
-BLOCK_SECONDS = 2.0
-"""Work in a block: long beside the few milliseconds that a task and its commit cost, short beside what a
-killed worker loses."""
-LEAST_SECONDS = 0.05
-"""Below this the overhead of a task shows, so that small jobs get fewer blocks instead."""
+BLOCK_SECONDS = 1.0
+"""Work in a block: long beside the few milliseconds that a task and its commit cost, short beside what a killed
+worker loses, and so that results begin to come within two seconds."""
+LEAST_SECONDS = 0.1
+"""Below this the overhead of a task, of about ten milliseconds, shows, so that small jobs get fewer blocks instead."""
 BLOCKS_PER_WORKER = 4
 """Enough that no worker idles for long at the end."""
 MOST_BLOCKS = 100_000
@@ -79,4 +79,7 @@ def block_size(count: int, passes: float, seconds: float, workers: int) -> int:
     """
     each = max(passes * seconds, 1e-9)
     size = min(BLOCK_SECONDS / each, max(count / (BLOCKS_PER_WORKER * workers), LEAST_SECONDS / each))
-    return max(1, min(count, max(math.ceil(size), math.ceil(count / MOST_BLOCKS))))
+    blocks = max(1, min(math.ceil(count / max(1.0, size)), MOST_BLOCKS))
+    if blocks > 1:  # as many for each worker, so that they end together
+        blocks = min(count, MOST_BLOCKS, workers * math.ceil(blocks / workers))
+    return max(1, math.ceil(count / blocks))

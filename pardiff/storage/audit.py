@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ from pardiff.evaluation.estimate import QUANTITIES as RESULTS
 from pardiff.planning.waves import Wave
 from pardiff.problem.parameters import FloatArray, Layout, Leaf, flatten
 from pardiff.storage.ledger import checksum, leaf_tiles, overlay
+from pardiff.storage.nodes import Node, create, dimensions
 from pardiff.storage.provenance import now
 from pardiff.storage.schema import QUANTITIES, SCHEMA, TILE, BlockRecord, tile_shape, tiles
 
@@ -51,6 +53,7 @@ class Audit:
         self.waves: list[Wave] = []
         self._arrays: dict[str, Any] = {}
         self._records: dict[int, dict[int, BlockRecord]] = {}
+        self._read: tuple[Any, Estimates] | None = None
         for number, kind, count, size, checksum_ in self.info["waves"]:
             index = None if number == 1 else self._index(number)
             if number > 1 and (index is None or zlib.crc32(index.data) != checksum_):
@@ -221,7 +224,14 @@ class Audit:
         self.records(record.wave)[record.block] = record
 
     def estimates(self, start: int, stop: int) -> Estimates:
-        """Results of all waves for some coordinates; those of unfinished blocks are missing."""
+        """Results of all waves for some coordinates, not to be written to; those of unfinished blocks are missing."""
+        key = (start, stop, [len(self.records(wave.number)) for wave in self.waves])
+        if self._read is None or self._read[0] != key:  # several looks at one stretch follow each other
+            self._read = None
+            self._read = key, self._estimates(start, stop)
+        return self._read[1]
+
+    def _estimates(self, start: int, stop: int) -> Estimates:
         first, *later = self.waves
         found = self._results(first, start, stop)
         for wave in later:
@@ -339,11 +349,17 @@ class Audit:
             "worker": np.array([r.worker for r in records], dtype=np.dtypes.StringDType()),
         }
         with _sentence(self.folder, "write"):
-            for name, values in columns.items():
-                attributes: Any = {"flag_values": [0, 1], "flag_meanings": "missing done"} if name == "state" else {}
-                blocks.create_array(
-                    name, data=values, overwrite=True, dimension_names=("block",), attributes=attributes
+            meanings = {"state": {"flag_values": [0, 1], "flag_meanings": "missing done"}}
+            nodes = {
+                name: Node(
+                    "str" if name == "worker" else values.dtype.str, "" if name == "worker" else 0,
+                    values.shape, (max(1, len(records)),), ("block",), meanings.get(name, {}),
                 )
+                for name, values in columns.items()
+            }  # fmt: skip
+            made = create(blocks, nodes)
+            for name, values in columns.items():
+                made[name][:] = values
 
     def write_code(self, filename: str, data: bytes) -> None:
         """Put a bundle beside the store."""
@@ -448,60 +464,33 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _create_arrays(group: zarr.Group, layout: Layout, arrays: list[NDArray[Any]]) -> None:
-    for leaf, values in zip(layout.leaves, arrays, strict=True):
-        names = [f"{leaf.name}.axis{axis}" for axis in range(len(leaf.shape))]
-        chunks = tile_shape(leaf.shape)
-        x0 = group.create_array(
-            f"x0/{leaf.name}", shape=leaf.shape, chunks=chunks, dtype=leaf.dtype, dimension_names=names
-        )
-        for selection, start, stop in tiles(leaf.shape):
-            x0[selection] = values.reshape(-1)[start:stop].reshape([s.stop - s.start for s in selection])
+    nodes = {}
+    for leaf in layout.leaves:
+        shape = leaf.shape, tile_shape(leaf.shape), dimensions(leaf.name, leaf.shape)
+        nodes[f"x0/{leaf.name}"] = Node(leaf.dtype.str, 0, *shape)
         for name, quantity in QUANTITIES.items():
-            group.create_array(
-                f"{name}/{leaf.name}",
-                shape=leaf.shape,
-                chunks=chunks,
-                dtype=quantity.dtype,
-                fill_value=quantity.fill,
-                dimension_names=names,
-                attributes=quantity.attributes(),
-            )
+            nodes[f"{name}/{leaf.name}"] = Node(quantity.dtype, quantity.fill, *shape, quantity.attributes())
+    made = create(group, nodes)
+    for leaf, values in zip(layout.leaves, arrays, strict=True):
+        for selection, start, stop in tiles(leaf.shape):
+            part = values.reshape(-1)[start:stop].reshape([s.stop - s.start for s in selection])
+            made[f"x0/{leaf.name}"][selection] = part
 
 
 def _create_wave(group: zarr.Group, wave: Wave) -> None:
     """Working arrays of a wave: a block owns one chunk of each, so that writers never share one."""
-    prefix, dimension = f"blocks/wave{wave.number}", f"wave{wave.number}_coordinate"
-    group.create_array(
-        f"{prefix}/values",
-        shape=(len(RESULTS), wave.count),
-        chunks=(len(RESULTS), wave.block_size),
-        dtype="<f8",
-        fill_value=float("nan"),
-        compressors=None,
-        dimension_names=("quantity", dimension),
-        attributes={"quantities": list(RESULTS)},
-        overwrite=True,
-    )
-    group.create_array(
-        f"{prefix}/record",
-        shape=(wave.blocks,),
-        chunks=(1,),
-        dtype=str,
-        fill_value="",
-        compressors=None,
-        dimension_names=(f"wave{wave.number}_block",),
-        overwrite=True,
-    )
+    prefix, along = f"blocks/wave{wave.number}", f"wave{wave.number}_coordinate"
+    shape, chunks = (len(RESULTS), wave.count), (len(RESULTS), wave.block_size)
+    quantities = {"quantities": list(RESULTS)}
+    nodes = {
+        f"{prefix}/values": Node("<f8", math.nan, shape, chunks, ("quantity", along), quantities, compressed=False),
+        f"{prefix}/record": Node("str", "", (wave.blocks,), (1,), (f"wave{wave.number}_block",), compressed=False),
+    }
     if wave.index is not None:
-        index = group.create_array(
-            f"{prefix}/index",
-            shape=(wave.count,),
-            chunks=(min(wave.count, TILE),),
-            dtype="int64",
-            dimension_names=(dimension,),
-            overwrite=True,
-        )
-        index[:] = wave.index
+        nodes[f"{prefix}/index"] = Node("int64", 0, (wave.count,), (min(wave.count, TILE),), (along,))
+    made = create(group, nodes)
+    if wave.index is not None:
+        made[f"{prefix}/index"][:] = wave.index
 
 
 def _selection(leaf: Leaf, start: int, stop: int) -> tuple[slice, ...]:

@@ -1,5 +1,7 @@
 """Chains: the same changes as differences of a plain forward pass, for every stage and loss, bit for bit repeatable."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,7 +32,7 @@ def relu(a):
 
 def point(*sizes, **more):
     x = {}
-    for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes), 1):
         x[f"W{layer}"] = RNG.normal(size=(inputs, outputs))
         x[f"b{layer}"] = RNG.normal(size=outputs)
     return {**x, **more}
