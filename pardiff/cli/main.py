@@ -214,7 +214,7 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
                 found.name,
                 f"{found.parameters:,}",
                 f"{found.passes:,}",
-                f"{each * 1e3:.3g} ms",
+                f"{each * 1e3:.3g} ms{'' if found.path == 'pointwise' else f' {found.path}'}",
                 f"{found.blocks:,} × {found.block_size:,}",
                 f"{found.bytes / 1e6:,.1f} MB",
                 f"{duration(found.seconds) if found.seconds >= 1 else f'{found.seconds:.2g} s'}",

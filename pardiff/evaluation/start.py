@@ -22,6 +22,7 @@ from pardiff.numerics.noise import has_single_precision
 from pardiff.problem.parameters import (
     FloatArray,
     Layout,
+    Structure,
     check_inside,
     flatten,
     parse_bounds,
@@ -188,6 +189,50 @@ def _of_path(path: Path, at: Coordinates, check: Precision, seed: int) -> tuple[
 
 
 @dataclass(frozen=True)
+class Glance:
+    """What a plan needs to know of a problem."""
+
+    size: int
+    """n."""
+    rtol: float
+    """Default relative tolerance."""
+    path: str
+    """How fun would be evaluated."""
+    seconds: float
+    """Duration of a pass so."""
+
+
+def glance(problem: Problem, options: Settings) -> Glance:
+    """Time a problem by two calls of fun; with a fast path some more, of that.
+
+    x0 is not copied where there is no fast path, so that a plan for a large problem needs no more memory than fun.
+
+    Raises
+    ------
+    InputError
+        With one sentence on what is wrong with x0, the bounds or fun's value.
+    """
+    fast = problem.batch_fun is not None or problem.incremental is not None
+    layout, arrays = parse_parameters(problem.x0, copy=fast)
+    if problem.bounds is not None:
+        check_inside(layout, flatten(layout, arrays), parse_bounds(layout, problem.bounds))
+    x = layout.structure(arrays)
+    raw = _call(x, problem.args, "fun", problem.fun)
+    itemsize = (_check_terms if problem.terms else _check_value)(raw)
+    begin = time.perf_counter()
+    _call(x, problem.args, "fun", problem.fun)
+    seconds = time.perf_counter() - begin
+    if not fast:
+        return Glance(layout.size, DEFAULT_RTOL[itemsize], POINTWISE, seconds)
+    plain = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
+    plain.take(raw)
+    path = choose_path(problem, options, plain)
+    return Glance(
+        layout.size, DEFAULT_RTOL[itemsize], path.name, seconds_per_pass(path.evaluator, seconds, formula(options).nfev)
+    )
+
+
+@dataclass(frozen=True)
 class _Value:
     """fun and grad at x0."""
 
@@ -205,12 +250,12 @@ class _Value:
 
 def _at_x0(problem: Problem, evaluator: Pointwise) -> _Value:
     """Call fun twice and grad once, and see that neither changes anything."""
-    raw = _call(evaluator, "fun", problem.fun)
+    raw = _call(evaluator.x, evaluator.args, "fun", problem.fun)
     itemsize = (_check_terms if problem.terms else _check_value)(raw)
     evaluator.check_unchanged()
     first = evaluator.take(raw)
     begin = time.perf_counter()
-    second = evaluator.take(_call(evaluator, "fun", problem.fun))
+    second = evaluator.take(_call(evaluator.x, evaluator.args, "fun", problem.fun))
     seconds = time.perf_counter() - begin
     _check_finite(first, second)
     evaluator.check_unchanged()
@@ -218,13 +263,15 @@ def _at_x0(problem: Problem, evaluator: Pointwise) -> _Value:
     if problem.grad is not None:
         gradient = problem.grad
         if callable(gradient):
-            gradient = _call(evaluator, "grad", gradient)
+            gradient = _call(evaluator.x, evaluator.args, "grad", gradient)
         if gradient is None:
             raise InputError("grad returned None; expected a gradient with the structure of x0")
         analytical = parse_gradient(evaluator.layout, gradient)
         evaluator.check_unchanged()
-        third = evaluator.take(_call(evaluator, "fun", problem.fun)) if callable(problem.grad) else second
-        if first == second != third and third == evaluator.take(_call(evaluator, "fun", problem.fun)):
+        third = (
+            evaluator.take(_call(evaluator.x, evaluator.args, "fun", problem.fun)) if callable(problem.grad) else second
+        )
+        if first == second != third and third == evaluator.take(_call(evaluator.x, evaluator.args, "fun", problem.fun)):
             raise InputError(
                 "grad changes what fun computes: fun at x0 has another value after grad was called; grad must not "
                 "change args or other data that fun uses"
@@ -249,9 +296,9 @@ def _relative(noise: Noise, eps: float) -> float:
     return relative if relative > ORDINARY * eps else 0.0
 
 
-def _call(evaluator: Pointwise, what: str, function: Any) -> Any:
+def _call(x: Structure, args: tuple[Any, ...], what: str, function: Any) -> Any:
     try:
-        return function(evaluator.x, *evaluator.args)
+        return function(x, *args)
     except (Exception, SystemExit) as error:
         raise InputError(f"{what} raised at x0: {described(error)}") from error
 

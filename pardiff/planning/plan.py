@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pardiff.evaluation.estimate import formula
+from pardiff.evaluation.paths import POINTWISE
 from pardiff.planning.waves import Wave, block_size
 from pardiff.problem.settings import Settings
 
@@ -27,6 +28,8 @@ class Plan:
     seconds_per_pass: float
     bytes: int
     """Size of the store, uncompressed."""
+    path: str = POINTWISE
+    """How fun would be evaluated: ``pointwise``, ``batched`` or ``incremental``."""
 
     @property
     def seconds(self) -> float:
@@ -47,7 +50,7 @@ def first_wave(count: int, settings: Settings, seconds: float, workers: int) -> 
     return Wave(1, count, min(size, count))
 
 
-def make_plan(name: str, count: int, settings: Settings, seconds: float, workers: int) -> Plan:
+def make_plan(name: str, count: int, settings: Settings, seconds: float, workers: int, path: str = POINTWISE) -> Plan:
     """The cost of an audit of n = ``count`` parameters.
 
     Parameters
@@ -69,4 +72,5 @@ def make_plan(name: str, count: int, settings: Settings, seconds: float, workers
         workers=workers,
         seconds_per_pass=seconds,
         bytes=count * BYTES_PER_COORDINATE,
+        path=path,
     )

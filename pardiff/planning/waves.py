@@ -16,6 +16,8 @@ LEAST_SECONDS = 0.1
 """Below this the overhead of a task, of about ten milliseconds, shows, so that small jobs get fewer blocks instead."""
 BLOCKS_PER_WORKER = 4
 """Enough that no worker idles for long at the end."""
+LARGEST = 1 << 19
+"""Coordinates of a block at the most: its results, 29 MB, are one file of the store, which is read whole."""
 MOST_BLOCKS = 100_000
 """A scheduler and a folder of chunk files stay quick up to about this many."""
 
@@ -78,7 +80,7 @@ def block_size(count: int, passes: float, seconds: float, workers: int) -> int:
     84
     """
     each = max(passes * seconds, 1e-9)
-    size = min(BLOCK_SECONDS / each, max(count / (BLOCKS_PER_WORKER * workers), LEAST_SECONDS / each))
+    size = min(BLOCK_SECONDS / each, LARGEST, max(count / (BLOCKS_PER_WORKER * workers), LEAST_SECONDS / each))
     blocks = max(1, min(math.ceil(count / max(1.0, size)), MOST_BLOCKS))
     if blocks > 1:  # as many for each worker, so that they end together
         blocks = min(count, MOST_BLOCKS, workers * math.ceil(blocks / workers))

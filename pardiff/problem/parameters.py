@@ -28,6 +28,9 @@ Structure = Any
 SINGLE = "x"
 """Name of the only leaf when x0 is an array and not a mapping."""
 
+PIECE = 1 << 20
+"""Elements that are looked at together."""
+
 _RESERVED = ("zarr.json", ".", "..")
 
 
@@ -172,13 +175,15 @@ def _layout(items: list[tuple[str, tuple[int, ...], np.dtype[Any]]], mapping: bo
     return Layout(tuple(Leaf(*item, start) for item, start in zip(items, starts, strict=False)), mapping)
 
 
-def parse_parameters(x0: Structure) -> tuple[Layout, list[NDArray[Any]]]:
+def parse_parameters(x0: Structure, *, copy: bool = True) -> tuple[Layout, list[NDArray[Any]]]:
     """Check x0 and take it apart.
 
     Parameters
     ----------
     x0 : array_like or mapping
         An array of floats of any shape, or a nested mapping of them.
+    copy : bool
+        False to share memory with x0 where that is possible.
 
     Returns
     -------
@@ -193,14 +198,14 @@ def parse_parameters(x0: Structure) -> tuple[Layout, list[NDArray[Any]]]:
     """
     mapping = isinstance(x0, Mapping)
     found = named_leaves(x0)
-    arrays = [_parse_leaf(name, value) for name, value in found]
+    arrays = [_parse_leaf(name, value, copy) for name, value in found]
     if not sum(array.size for array in arrays):
         raise InputError("x0 is empty: there is no parameter to differentiate; expected at least one element")
     items = [(name, array.shape, array.dtype) for (name, _), array in zip(found, arrays, strict=True)]
     return _layout(items, mapping), arrays
 
 
-def _parse_leaf(name: str, value: Any) -> NDArray[Any]:
+def _parse_leaf(name: str, value: Any, copy: bool) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray | np.matrix):
         raise InputError(f"x0: array {name!r} is a {type(value).__name__}; expected a plain array: np.asarray(...) it")
     try:
@@ -212,10 +217,19 @@ def _parse_leaf(name: str, value: Any) -> NDArray[Any]:
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         remedy = ": convert it with .astype(float)" if array.dtype.kind in "iub" else " of 64, 32 or 16 bits"
         raise InputError(f"x0: array {name!r} has dtype {array.dtype}; expected real floating point{remedy}")
-    if not np.isfinite(array).all():
+    if not _is_finite(array):
         where = label(name, tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0]))
         raise InputError(f"x0: {where} is {array[~np.isfinite(array)][0]}; expected finite parameters")
-    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=True)
+    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=copy or None)
+
+
+def _is_finite(array: NDArray[Any]) -> bool:
+    """Whether all elements are finite; large arrays are looked at piece by piece."""
+    if array.size <= PIECE or not array.ndim:
+        return bool(np.isfinite(array).all())
+    return all(
+        _is_finite(part) for part in (array if array.ndim > 1 else np.array_split(array, -(-array.size // PIECE)))
+    )
 
 
 def _is_name(key: Any) -> bool:
