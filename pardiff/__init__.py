@@ -6,8 +6,6 @@ The main entry points are `gradcheck`, `gradient`, `Problem` and `problem`; the 
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from pardiff.api import gradcheck, gradient, open_result, plan
 from pardiff.api import reconcile_store as reconcile
 from pardiff.batch import run
@@ -33,10 +31,18 @@ from pardiff.reconciliation.verdicts import Verdict
 from pardiff.report import report
 from pardiff.result import GradcheckResult, GradientResult
 
-try:
-    __version__ = version("pardiff")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
+
+def __getattr__(name: str) -> str:
+    """The version, looked up when asked for: reading the metadata of packages takes as long as importing NumPy."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pardiff")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
+
 
 __all__ = [
     "Affine",

@@ -110,7 +110,9 @@ def audit(
                 ledger.write_code(source.code.filename, source.bundle)
             if start.analytical is not None:
                 ledger.write_analytical(start.analytical)
-            ledger.update(settings=asdict(settings), claimed=start.analytical is not None)
+            ledger.update(
+                settings=asdict(settings), claimed=start.analytical is not None, environment=executor.remarks()
+            )
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)
 
@@ -150,6 +152,7 @@ def in_memory(
             ledger = MemoryLedger(
                 start.layout, start.arrays, start.analytical, _info(name, "in memory", settings, start, wasted)
             )
+            ledger.update(environment=executor.remarks())
             ledger.add_wave(first_wave(start.layout.size, settings, start.seconds, executor.workers))
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)

@@ -19,12 +19,7 @@ from distributed import Client, LocalCluster
 
 from pardiff.errors import ClusterError, InputError
 from pardiff.execution.dask_executor import DaskExecutor
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": 1 << 26, "MALLOC_MMAP_THRESHOLD_": 1 << 26}
-"""Keep freed temporaries of up to 64 MiB in the process: with the nanny's own default of 64 KiB, NumPy's
-temporaries go back to the kernel and are faulted in again at every call of fun."""
+from pardiff.execution.environment import OURS
 
 CONFIG = {
     # a worker gets no task before it is free: a block that kills its worker then takes no other with it
@@ -41,7 +36,7 @@ CONFIG = {
     "distributed.admin.tick.interval": "1s",
     "distributed.worker.memory.monitor-interval": "500ms",
     "distributed.worker.preload": ["pardiff.execution.preload"],
-    "distributed.nanny.pre-spawn-environ": {**dict.fromkeys(THREADS, 1), **MALLOC},
+    "distributed.nanny.pre-spawn-environ": OURS,
 }
 
 GUARD = "worker processes import the script that starts them: put the call under if __name__ == '__main__':"
@@ -69,11 +64,11 @@ def embedded_cluster(workers: int | None = None) -> Iterator[DaskExecutor]:
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise SystemExit(GUARD)
     check_guard()
-    environment = {name: os.environ.get(name) for name in CONFIG["distributed.nanny.pre-spawn-environ"]}  # type: ignore[attr-defined]
+    environment = {name: os.environ.get(name) for name in OURS}
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         with dask.config.set(CONFIG), _local_cluster(workers) as cluster, _client(cluster) as client:
-            yield DaskExecutor(client)
+            yield DaskExecutor(client, ours=True)
     finally:
         # the nanny sets its workers' variables in this process too
         for name, value in environment.items():

@@ -11,6 +11,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,7 @@ from distributed.scheduler import KilledWorker
 
 from pardiff.errors import ClusterError, PardiffError, WorkerError
 from pardiff.execution.blas import single_threaded
+from pardiff.execution.environment import environment, remarks
 from pardiff.execution.executors import Task
 from pardiff.execution.tasks import Receipt
 
@@ -59,10 +61,28 @@ class DaskExecutor:
     ----------
     client : distributed.Client
         Stays open.
+    ours : bool
+        The workers were started by pardiff, and need not be looked at.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, ours: bool = False) -> None:
         self.client = client
+        self._remarks: list[str] | None = [] if ours else None
+
+    def remarks(self) -> list[str]:
+        """What makes the workers slow, asked once."""
+        if self._remarks is None:
+            found: dict[str, Any] = {}
+
+            def ask() -> None:
+                with suppress(Exception):  # a worker that does not answer will be noticed by its blocks
+                    found.update(self.client.run(environment, on_error="ignore"))
+
+            asking = threading.Thread(target=ask, daemon=True)
+            asking.start()
+            asking.join(LOOK)
+            self._remarks = remarks({name: facts for name, facts in found.items() if isinstance(facts, dict)})
+        return self._remarks
 
     @property
     def workers(self) -> int:

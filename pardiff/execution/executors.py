@@ -26,8 +26,19 @@ class Executor(Protocol):
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts in the order in which the blocks are finished."""
 
+    def remarks(self) -> list[str]:
+        """Sentences on what makes the workers slow."""
 
-class SerialExecutor:
+
+class Local:
+    """What runs in processes that the user has started."""
+
+    def remarks(self) -> list[str]:
+        """Nothing is known of them."""
+        return []
+
+
+class SerialExecutor(Local):
     """One block after another, in this process."""
 
     workers = 1
@@ -38,7 +49,7 @@ class SerialExecutor:
             yield task(block)
 
 
-class ThreadExecutor:
+class ThreadExecutor(Local):
     """Threads of this process; pays off where fun releases the interpreter lock."""
 
     def __init__(self, workers: int | None = None) -> None:
@@ -59,7 +70,7 @@ class ThreadExecutor:
                 pool.shutdown(cancel_futures=True)
 
 
-class MapExecutor:
+class MapExecutor(Local):
     """A map-like of the user's, ``workers(fun, iterable)``, such as the ``map`` of a process pool."""
 
     def __init__(self, workers_map: Callable[[Task, Iterable[int]], Iterable[Receipt]]) -> None:

@@ -22,7 +22,7 @@ class Finding:
     """Name of the array, or empty where it concerns the whole run."""
     kind: str
     """``mismatch``, ``nonfinite``, ``error``, ``incomplete``, ``inconclusive``, ``kink``, ``nondeterministic``,
-    ``heterogeneous``, ``fast_path`` or ``precision``."""
+    ``heterogeneous``, ``environment``, ``fast_path`` or ``precision``."""
     message: str
     evidence: dict[str, Any] = field(default_factory=dict)
     """Numbers behind the sentence."""
@@ -127,6 +127,7 @@ def run_findings(ledger: Ledger) -> list[Finding]:
             f"confidence; fix its seed to certify more"
         )
         findings.append(Finding("", "nondeterministic", message, {"values": [value, repeat], "sigma": start["sigma"]}))
+    findings += [Finding("", "environment", message) for message in ledger.info.get("environment", [])]
     if start["doubt"]:
         message = f"the fast path was not taken, fun was called for every pass: {start['doubt']}"
         findings.append(Finding("", "fast_path", message))

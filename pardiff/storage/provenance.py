@@ -6,7 +6,6 @@ import os
 import platform
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = ("pardiff", "numpy", "dask", "distributed", "zarr")
@@ -34,6 +33,8 @@ def now() -> str:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
+
     try:
         return version(package)
     except PackageNotFoundError:
