@@ -25,7 +25,7 @@ from pardiff.evaluation.sweep import sweep as sweep_steps
 from pardiff.execution.blas import single_threaded
 from pardiff.execution.events import Meter, Watcher
 from pardiff.execution.executors import Executor, SerialExecutor, Task
-from pardiff.execution.tasks import MemoryTask, Session, StoredTask, worker_name
+from pardiff.execution.tasks import MemoryTask, Session, Shared, StoredTask, worker_name
 from pardiff.identity import Source, check_value, fingerprint_of, has_parameters, without_point
 from pardiff.planning.plan import first_wave
 from pardiff.planning.waves import SEARCH, STEPS, Wave, block_size
@@ -159,12 +159,12 @@ def in_memory(
                 # what is sent to workers has no x0 and no gradient of its own
                 sent = problem if session else without_point(problem)
                 arrays = start.arrays if session else [array.copy() for array in start.arrays]
+                shared = Shared(sent, start.layout, arrays, Rule.of(rule))
+                if session is not None:
+                    shared.adopt(session)
 
                 def task(wave: Wave) -> Task:
-                    made = MemoryTask(sent, start.layout, arrays, Rule.of(rule), wave)  # noqa: B023
-                    if session is not None:  # noqa: B023
-                        made.adopt(session)  # noqa: B023
-                    return made
+                    return MemoryTask(shared, wave)  # noqa: B023
 
                 _finish(ledger, executor, task, settings, start, name, progress)
                 break

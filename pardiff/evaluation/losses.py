@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.errors import InputError
+from pardiff.evaluation.stages import rows_of
 from pardiff.problem.parameters import FloatArray, IntArray
 
 
@@ -65,7 +66,7 @@ class SquaredError:
 
     def column(self, prepared: FloatArray, j: IntArray, delta: FloatArray) -> FloatArray:
         """``(r + d)**2 - r**2 = d (2 r + d)``, summed."""
-        return np.asarray(self.weight * np.vecdot(delta, delta + prepared[j][:, None]))
+        return np.asarray(self.weight * np.vecdot(delta, delta + rows_of(prepared, j)[:, None]))
 
 
 class SoftmaxCrossEntropy:
@@ -111,7 +112,7 @@ class SoftmaxCrossEntropy:
 
     def column(self, prepared: tuple[FloatArray, ...], j: IntArray, delta: FloatArray) -> FloatArray:
         """``log(others + p exp(d))``, less d where the class is the true one."""
-        p, others, true = (part[j][:, None] for part in prepared)
+        p, others, true = (rows_of(part, j)[:, None] for part in prepared)
         change = np.vecdot(delta, true)
         np.exp(delta, out=delta)
         delta *= p

@@ -9,7 +9,7 @@ import numpy as np
 
 from pardiff.errors import InputError
 from pardiff.evaluation.chain import Chain, apply, bias_of, forward, loss_terms, names_of, split
-from pardiff.evaluation.stages import Affine, Elementwise
+from pardiff.evaluation.stages import Affine, Elementwise, rows_of
 from pardiff.problem.parameters import FloatArray, IntArray
 
 SMALL = 1e-4
@@ -109,16 +109,16 @@ class Propagation:
             delta[:] = displacement[:, :, None]
         else:
             i, j = split(index, stage, self.shapes[array])
-            delta = self._activations[k][i][:, None, :] * displacement[:, :, None]
+            delta = rows_of(self._activations[k], i)[:, None, :] * displacement[:, :, None]
         return self._from_column(k + 1, j, delta)
 
     def _from_column(self, k: int, j: IntArray, delta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Changes of the loss with feature ``j[i]`` of the input of stage k moved by ``delta[i]``, (k, m, samples)."""
         for number, stage in enumerate(self.chain.stages[k:], k):
             if isinstance(stage, Elementwise):
-                delta += self._activations[number][j][:, None, :]
+                delta += rows_of(self._activations[number], j)[:, None, :]
                 delta = stage.overwrite(delta)
-                delta -= self._activations[number + 1][j][:, None, :]
+                delta -= rows_of(self._activations[number + 1], j)[:, None, :]
             elif not isinstance(stage, Affine):
                 return self._from_all(number, self._spread(number, j, delta))
             elif self._keeps_column(number):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.errors import InputError
-from pardiff.problem.parameters import FloatArray
+from pardiff.problem.parameters import FloatArray, IntArray
 
 
 class Stage(Protocol):
@@ -88,3 +88,16 @@ class Elementwise:
         if isinstance(self.function, np.ufunc):
             return np.asarray(self.function(a, out=a))
         return np.asarray(self.function(a))
+
+
+def rows_of(matrix: FloatArray, index: IntArray) -> FloatArray:
+    """Rows of a matrix, (k, ...), not to be written to: views where they are one row, or follow each other.
+
+    Copies cost as much as one of the few operations that are made on them.
+    """
+    first, last = int(index[0]), int(index[-1])
+    if last - first == len(index) - 1 and (np.diff(index) == 1).all():
+        return matrix[first : last + 1]
+    if first == last and (index == first).all():
+        return matrix[first : first + 1]
+    return np.asarray(matrix[index])

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -23,7 +24,7 @@ from pardiff.errors import ClusterError, PardiffError, WorkerError
 from pardiff.execution.blas import single_threaded
 from pardiff.execution.environment import environment, remarks
 from pardiff.execution.executors import Task
-from pardiff.execution.tasks import Receipt
+from pardiff.execution.tasks import MemoryTask, Receipt
 
 SMALL = 2000
 """Bytes up to which a task travels within each graph."""
@@ -36,13 +37,19 @@ PATIENCE = 30.0
 _thread = threading.local()
 
 
-def call(payload: bytes, digest: str, block: int) -> Receipt:
+def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int) -> Receipt:
     """Unpickle a task, once per thread of a worker, and do a block with it."""
     try:
+        if getattr(_thread, "key", None) != key:
+            _thread.key = _thread.shared = None  # free the last problem before the next is loaded
+            _thread.shared = None if shared is None else cloudpickle.loads(shared)
+            _thread.key = key
         if getattr(_thread, "digest", None) != digest:
-            _thread.digest, _thread.task = None, None  # free the last problem before the next is loaded
+            _thread.digest = _thread.task = None
             _thread.task = cloudpickle.loads(payload)
             _thread.digest = digest
+        if _thread.shared is not None:
+            _thread.task.shared = _thread.shared
         with single_threaded():
             receipt: Receipt = _thread.task(block)
         return receipt
@@ -68,6 +75,7 @@ class DaskExecutor:
     def __init__(self, client: Client, *, ours: bool = False) -> None:
         self.client = client
         self._remarks: list[str] | None = [] if ours else None
+        self._shipped: tuple[str, Any] | None = None
 
     def remarks(self) -> list[str]:
         """What makes the workers slow, asked once."""
@@ -91,19 +99,24 @@ class DaskExecutor:
 
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts as the blocks finish; a few blocks per thread are under way at any time."""
-        payload = cloudpickle.dumps(task)
-        digest = hashlib.sha256(payload).hexdigest()
+        shared, key, alone = None, "", task
+        if isinstance(task, MemoryTask) and task.shared is not None:
+            key, alone = task.shared.key, replace(task, shared=None)
+            if self._shipped is None or self._shipped[0] != key:
+                self._shipped = None
+                self._shipped = key, self._ship(cloudpickle.dumps(task.shared))
+            shared = self._shipped[1]
+        payload = cloudpickle.dumps(alone)
+        digest = hashlib.sha256(key.encode() + payload).hexdigest()
         run = f"pardiff-{digest[:12]}-{uuid.uuid4().hex[:6]}"
-        shipped: Any = payload
-        if len(payload) > SMALL:
-            shipped = self.client.scatter(payload, broadcast=True, hash=False)
+        shipped = self._ship(payload)
         todo = iter(blocks)
         running: dict[str, int] = {}
 
         def submit(block: int) -> Any:
-            key = f"{run}-{block}"
-            running[key] = block
-            return self.client.submit(call, shipped, digest, block, key=key, pure=False, retries=0)
+            name = f"{run}-{block}"
+            running[name] = block
+            return self.client.submit(call, shared, key, shipped, digest, block, key=name, pure=False, retries=0)
 
         # two per thread keep workers busy; the constant covers the time that a receipt is on its way
         window = 2 * self.workers + 8
@@ -117,6 +130,10 @@ class DaskExecutor:
         finally:
             if waiting and self.client.status == "running":
                 self.client.cancel(list(waiting), force=True)
+
+    def _ship(self, payload: bytes) -> Any:
+        """Bytes as an argument of tasks: by themselves if they are few, otherwise sent to the workers once."""
+        return payload if len(payload) <= SMALL else self.client.scatter(payload, broadcast=True, hash=False)
 
     def _some(self, waiting: set[Any]) -> set[Any]:
         """Futures that are finished, at least one; a `ClusterError` when nobody is left to finish any."""

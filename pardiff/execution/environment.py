@@ -51,8 +51,8 @@ def remarks(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         now = ", ".join(f"{key}={value or 'unset'}" for key, value in found[slow[0]]["malloc"].items())
         said.append(
             f"{len(slow):,} of {len(found):,} workers return freed memory to the kernel at once ({now}, as Dask's "
-            f"nanny starts them), which makes NumPy's temporaries up to ten times as slow: start them with {TRIM}={KEEP} and "
-            f"{MMAP}={KEEP}, in distributed.nanny.pre-spawn-environ"
+            f"nanny starts them), which makes NumPy's temporaries up to ten times as slow: start them with both set to "
+            f"{KEEP}, in distributed.nanny.pre-spawn-environ"
         )
     wide = [name for name, facts in found.items() if facts["blas"] > 1]
     if wide:

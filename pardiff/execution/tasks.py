@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,29 +116,27 @@ def worker_name() -> str:
 
 
 @dataclass
-class MemoryTask:
-    """Blocks of an audit that lives in the client's memory; the results come back with the receipt."""
+class Shared:
+    """What all waves of an audit in memory need: sent once to each worker, and made ready once in each thread."""
 
     problem: Problem
     layout: Layout
     arrays: list[NDArray[Any]]
     rule: Rule
-    wave: Wave
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
     _local: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def adopt(self, session: Session) -> None:
         """Use a session that is ready in this thread."""
         self._local.session = session
 
-    def __call__(self, block: int) -> Receipt:
-        """Do a block."""
-        try:
-            if not hasattr(self._local, "session"):
-                arrays = [array.copy() for array in self.arrays]
-                self._local.session = open_session(self.problem, self.layout, arrays, self.rule)
-            return Receipt(*do_block(self._local.session, self.wave, block, 1))
-        except Doubt as doubt:
-            return Receipt(None, doubt=str(doubt))
+    def session(self) -> Session:
+        """The session of this thread."""
+        if not hasattr(self._local, "session"):
+            arrays = [array.copy() for array in self.arrays]
+            self._local.session = open_session(self.problem, self.layout, arrays, self.rule)
+        session: Session = self._local.session
+        return session
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but what belongs to a thread."""
@@ -146,6 +145,27 @@ class MemoryTask:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore, with no session yet."""
         vars(self).update(state, _local=threading.local())
+
+
+@dataclass
+class MemoryTask:
+    """Blocks of an audit that lives in the client's memory; the results come back with the receipt."""
+
+    shared: Shared | None
+    """None while the task travels alone."""
+    wave: Wave
+
+    def __call__(self, block: int) -> Receipt:
+        """Do a block."""
+        assert self.shared is not None
+        try:
+            return Receipt(*do_block(self.shared.session(), self.wave, block, 1))
+        except Doubt as doubt:
+            return Receipt(None, doubt=str(doubt))
+
+
+_last = threading.local()
+"""The session of the last stored audit of this thread, and what it is of: waves follow each other."""
 
 
 @dataclass
@@ -189,12 +209,16 @@ class StoredTask:
             ) from error
         if audit.info["digest"] != self.digest:
             raise WorkerError(f"the audit at {self.folder} is not the one that was submitted")
+        key = (self.folder, self.digest, self.code, str(audit.info["rule"]))
+        if getattr(_last, "key", None) == key:
+            return audit, _last.session
+        _last.session = _last.key = None  # the last problem is freed before another is built
         problem = load_factory(self.code, audit.read_code)()
         arrays = audit.parameters()
         if parameters_digest(audit.layout, arrays) != audit.info["fingerprint"]["x0"]:
             raise WorkerError(f"the parameters in the audit at {self.folder} are damaged; run it again")
-        rule = Rule.of(audit.info["rule"])
-        return audit, open_session(problem, audit.layout, arrays, rule)
+        _last.session, _last.key = open_session(problem, audit.layout, arrays, Rule.of(audit.info["rule"])), key
+        return audit, _last.session
 
-    __getstate__ = MemoryTask.__getstate__
-    __setstate__ = MemoryTask.__setstate__
+    __getstate__ = Shared.__getstate__
+    __setstate__ = Shared.__setstate__

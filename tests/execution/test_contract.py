@@ -136,11 +136,10 @@ def test_graphs_hold_no_arrays(embedded, tmp_path, monkeypatch):
     sent = []
     submit = embedded.client.submit
 
-    def spy(function, payload, digest, block, **options):
-        sent.append(
-            len(cloudpickle.dumps((function, payload if isinstance(payload, bytes) else "future", digest, block)))
-        )
-        return submit(function, payload, digest, block, **options)
+    def spy(function, *arguments, **options):
+        plain = [a if isinstance(a, bytes | str | int) else "future" for a in arguments]
+        sent.append(len(cloudpickle.dumps((function, plain))))
+        return submit(function, *arguments, **options)
 
     monkeypatch.setattr(embedded.client, "submit", spy)
     big = np.ones(100_000)
