@@ -46,6 +46,7 @@ class Propagation:
         self._size = float(np.linalg.norm(sizes))
         self._transposed = {k: np.ascontiguousarray(matrix.T) for k, matrix in self._matrix.items()}
         self._buffers: dict[str, FloatArray] = {}
+        self._repeated: dict[tuple[int, int], FloatArray] = {}
 
     @property
     def value(self) -> float:
@@ -109,7 +110,12 @@ class Propagation:
             delta[:] = displacement[:, :, None]
         else:
             i, j = split(index, stage, self.shapes[array])
-            delta = rows_of(self._activations[k], i)[:, None, :] * displacement[:, :, None]
+            rows = rows_of(self._activations[k], i)
+            last = k + 1 == len(self.chain.stages)
+            if last and self._column is not None and hasattr(self.chain.loss, "line"):
+                change = self.chain.loss.line(self._column, j, rows, displacement)
+                return change, self._size + np.abs(change)
+            delta = rows[:, None, :] * displacement[:, :, None]
         return self._from_column(k + 1, j, delta)
 
     def _from_column(self, k: int, j: IntArray, delta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -155,7 +161,7 @@ class Propagation:
         moves = delta.reshape(len(delta), -1)
         first = stages[k + 1] if k + 1 < following else None
         by_addition = isinstance(first, Elementwise) and first.function is np.tanh and _largest(rows, moves) < SMALL
-        tiled = np.tile(self._activations[k + 2 if by_addition else k + 1], delta.shape[1])
+        tiled = self._tiled(k + 2 if by_addition else k + 1, delta.shape[1])
         left, right = factors(rows, moves, cubes=by_addition)
         for number in range(len(rows)):
             piece = np.matmul(left[number], right[number], out=wide)
@@ -217,6 +223,15 @@ class Propagation:
 
     def _float(self, name: str) -> FloatArray:
         return np.asarray(self._arrays[name], dtype=np.float64)
+
+    def _tiled(self, k: int, points: int) -> FloatArray:
+        """Input of stage k, repeated for some points; kept for the next call where it is not large."""
+        if (k, points) not in self._repeated:
+            tiled = np.tile(self._activations[k], points)
+            if tiled.nbytes > self.chain.memory:
+                return tiled
+            self._repeated[k, points] = tiled
+        return self._repeated[k, points]
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> FloatArray:
         """An array that the last call has used; the pages of a new one would have to be mapped at every call."""
