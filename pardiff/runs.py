@@ -104,7 +104,7 @@ def audit(
                     "rule": rule,
                     "runs": 1,
                 }
-                wave = first_wave(start.layout.size, settings, start.seconds, executor.workers)
+                wave = first_wave(start.layout.size, settings, start.seconds, executor.workers, start.rows)
                 ledger = Audit.create(folder, start.layout, start.arrays, info, wave)
             if source.bundle:
                 ledger.write_code(source.code.filename, source.bundle)
@@ -153,7 +153,7 @@ def in_memory(
                 start.layout, start.arrays, start.analytical, _info(name, "in memory", settings, start, wasted)
             )
             ledger.update(environment=executor.remarks())
-            ledger.add_wave(first_wave(start.layout.size, settings, start.seconds, executor.workers))
+            ledger.add_wave(first_wave(start.layout.size, settings, start.seconds, executor.workers, start.rows))
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)
                 # what is sent to workers has no x0 and no gradient of its own
@@ -205,7 +205,8 @@ def _finish(
         if not len(index):
             break
         spent = SEARCH_PASSES if kind == SEARCH else 2 * formula(settings).nfev
-        size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers)
+        multiple = max(1, start.rows // formula(settings).nfev)
+        size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers, multiple)
         ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
     lay_out(ledger)
 

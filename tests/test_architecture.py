@@ -23,7 +23,7 @@ TOP = {"__init__", "api", "runs", "identity", "result", "report", "batch", "cli"
 """The layer that joins the stages, and what stands on it."""
 
 OWNERS = {
-    "zarr": {"storage/audit.py"},
+    "zarr": {"storage/audit.py", "storage/nodes.py"},
     "xarray": {"result.py"},
     "distributed": {"execution/dask_executor.py", "execution/cluster.py"},
     "dask": {"execution/cluster.py"},

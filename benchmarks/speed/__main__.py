@@ -1,6 +1,9 @@
 """``python -m benchmarks.speed [--workloads W1a,W2] [--peers scipy,...] [--seconds 3] [--repeats 3] [--json FILE]``.
 
-Ratios are to the textbook loop on one core, side by side in one run, start-up excluded, medians of repeats.
+Ratios are to the textbook loop on one core, side by side in one run, medians of repeats. *seconds* and *ratio* are of
+the same two passes an entry that peers make, with error bars (refine="none"), without what comes before the first pass;
+*all waves* adds second looks and searches, and *whole call* what comes before and after; *passes* is what an entry then
+costs on average. An x marks what was measured on some coordinates and scaled up.
 """
 
 import argparse

@@ -114,8 +114,8 @@ class Ours:
         Returns
         -------
         dict
-            ``waves``: seconds of the passes, with their error bars and second looks; ``whole``: of the call; ``passes``
-            for each coordinate; whether all agree.
+            ``waves``: seconds of the passes and what is made of them, from the plan of the first wave to the last
+            result; ``whole``: of the call; ``passes`` for each coordinate; whether all agree.
         """
         problem = problem_of(function, path, count)
         executor = self.executor(where)

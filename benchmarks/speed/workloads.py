@@ -1,20 +1,26 @@
 """Functions with hand-written gradients, and what pardiff may know of their structure.
 
-Every function is an object that builds its data where it is first called, so that none of it travels to processes.
+Every function is an object that builds its data where it is first called, once in each process, so that none of it
+travels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 
 import pardiff
 
 
+def once(build):
+    """A property that is built once in each process, for all equal functions."""
+    return property(cache(build))
+
+
 class Function:
-    """A function of parameters with a gradient; its data is not pickled."""
+    """A function of parameters with a gradient."""
 
     def __call__(self, x):
         """The value."""
@@ -24,20 +30,15 @@ class Function:
         """The gradient, by hand."""
         raise NotImplementedError
 
-    def __getstate__(self):
-        """Everything but the data."""
-        data = {name for name in dir(type(self)) if isinstance(getattr(type(self), name), cached_property)}
-        return {key: value for key, value in vars(self).items() if key not in data}
 
-
-@dataclass
+@dataclass(frozen=True)
 class LeastSquares(Function):
     """``sum((y - X w)**2)``."""
 
     rows: int
     columns: int
 
-    @cached_property
+    @once
     def data(self):
         """X and y."""
         rng = np.random.default_rng(0)
@@ -65,18 +66,18 @@ class LeastSquares(Function):
         r = y - w @ X.T
         return np.einsum("bs,bs->b", r, r)
 
-    @cached_property
+    @once
     def chain(self):
         """One affine stage."""
         X, y = self.data
         return pardiff.Chain([pardiff.Affine("x")], pardiff.SquaredError(y), X)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Softmax(Function):
     """Softmax regression of scikit-learn's digits."""
 
-    @cached_property
+    @once
     def data(self):
         """Images and classes."""
         from sklearn.datasets import load_digits
@@ -106,21 +107,21 @@ class Softmax(Function):
         X, y = self.data
         return _cross_entropy(np.matmul(X, x["W"]) + x["b"][:, None, :], y)
 
-    @cached_property
+    @once
     def chain(self):
         """One affine stage."""
         X, y = self.data
         return pardiff.Chain([pardiff.Affine("W", "b")], pardiff.SoftmaxCrossEntropy(y), X)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Perceptron(Function):
     """Layers with tanh between, and a cross entropy."""
 
     sizes: tuple[int, ...]
     samples: int
 
-    @cached_property
+    @once
     def data(self):
         """Images and classes: digits where the inputs have 64 features, random numbers otherwise."""
         if self.sizes[0] == 64:
@@ -169,7 +170,7 @@ class Perceptron(Function):
             a = np.tanh(np.matmul(a, x[f"W{layer}"]) + x[f"b{layer}"][:, None, :])
         return _cross_entropy(np.matmul(a, x[f"W{last}"]) + x[f"b{last}"][:, None, :], y)
 
-    @cached_property
+    @once
     def chain(self):
         """Affine stages with tanh between."""
         X, y = self.data
@@ -179,14 +180,14 @@ class Perceptron(Function):
         return pardiff.Chain(stages[:-1], pardiff.SoftmaxCrossEntropy(y), X)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Heat(Function):
     """Misfit of a 1-D heat equation in its 200 diffusivities, by explicit steps; gradient by the discrete adjoint."""
 
     cells: int = 201
     steps: int = 2000
 
-    @cached_property
+    @once
     def data(self):
         """State at the start, and what was observed at the end."""
         s = np.linspace(0, 1, self.cells)
@@ -242,7 +243,7 @@ class Heat(Function):
         return np.einsum("ib,ib->b", u, u)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rosenbrock(Function):
     """The chained Rosenbrock function: a coordinate is in two terms."""
 

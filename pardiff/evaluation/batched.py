@@ -33,8 +33,8 @@ TUNING_SECONDS = 1.0
 class Batched(Fast):
     """An evaluator that fills the rows of a batch, in place, and restores them.
 
-    The batch always has the same number of rows, and the row of a point follows from its coordinate: that of the
-    flat axis, modulo the coordinates of a batch. So the bits of a value depend neither on the block it is in nor on
+    The batch always has the same number of rows, and the row of a point follows from the number of its coordinate in
+    its wave, modulo the coordinates of a batch. So the bits of a value depend neither on the block it is in nor on
     what else is asked for. Rows that nobody asks for stay at x0. Values are differences from what the same row gives
     at x0, so that roundings which depend on the row drop out.
 
@@ -77,7 +77,9 @@ class Batched(Fast):
             raise Doubt(f"it returned the shape {values.shape} for a batch of {self.rows} rows; expected {expected}")
         return values
 
-    def along_coordinates(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along_coordinates(
+        self, index: IntArray, displacement: FloatArray, place: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes, batch by batch."""
         points = displacement.shape[1]
         each = self.rows // points
@@ -86,11 +88,11 @@ class Batched(Fast):
         changes, sizes = (np.full(displacement.shape, np.nan, order="F") for _ in range(2))
         owner = self.layout.owner(index)
         local = index - self.layout.starts[owner]
-        batch = index // each
+        batch = place // each
         for number in np.unique(batch).tolist():
-            rows = np.flatnonzero(batch == number)
-            place = (index[rows] % each)[:, None] * points + np.arange(points)
-            changes[rows], sizes[rows] = self._one(owner[rows], local[rows], place, displacement[rows], index[rows])
+            some = np.flatnonzero(batch == number)
+            rows = (place[some] % each)[:, None] * points + np.arange(points)
+            changes[some], sizes[some] = self._one(owner[some], local[some], rows, displacement[some], index[some])
         for number, mine in grouped(owner):
             self.note(number, index[mine], displacement[mine], changes[mine])
         return changes, sizes
@@ -131,26 +133,26 @@ class Batched(Fast):
                 )
 
     def _one(
-        self, owner: IntArray, local: IntArray, place: IntArray, displacement: FloatArray, index: IntArray
+        self, owner: IntArray, local: IntArray, rows: IntArray, displacement: FloatArray, index: IntArray
     ) -> tuple[FloatArray, FloatArray]:
         """One batch; coordinates at which it fails are evaluated one by one."""
         moves = np.where(np.isnan(displacement), 0.0, displacement)
         touched = []
         for number, mine in grouped(owner):
-            rows, column = place[mine].reshape(-1), np.repeat(local[mine], place.shape[1])
-            saved = self._flat[number][rows, column]
-            self._flat[number][rows, column] = saved.astype(np.float64) + moves[mine].reshape(-1)
-            touched.append((number, rows, column, saved))
+            row, column = rows[mine].reshape(-1), np.repeat(local[mine], rows.shape[1])
+            saved = self._flat[number][row, column]
+            self._flat[number][row, column] = saved.astype(np.float64) + moves[mine].reshape(-1)
+            touched.append((number, row, column, saved))
         try:
             values = self.call()
         except Doubt:
             return self._pointwise(index, displacement)
         finally:
-            for number, rows, column, saved in touched:
-                self._flat[number][rows, column] = saved
-        changes, sizes = self._changes(values[place.reshape(-1)], place.reshape(-1))
+            for number, row, column, saved in touched:
+                self._flat[number][row, column] = saved
+        changes, sizes = self._changes(values[rows.reshape(-1)], rows.reshape(-1))
         changes[np.isnan(displacement).reshape(-1)] = np.nan
-        return changes.reshape(place.shape), sizes.reshape(place.shape)
+        return changes.reshape(rows.shape), sizes.reshape(rows.shape)
 
     def _changes(self, values: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Changes from x0 of what some rows gave, and their sizes."""
@@ -162,7 +164,7 @@ class Batched(Fast):
         return np.array(change), np.array(size)
 
     def _pointwise(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
-        values, sizes = self.plain.along_coordinates(index, displacement)
+        values, sizes = self.plain.along_coordinates(index, displacement, index)
         return values - self.plain.origin[0], sizes
 
 

@@ -179,7 +179,7 @@ class Fixed:
 def _fixed(evaluator: Evaluator, stencil: Stencil, rule: Rule, at: Coordinates, step: FloatArray) -> Fixed:
     """Differentiate by one stencil with given steps."""
     taken = displacements(at.x, step, stencil, at.itemsize, at.lower, at.upper)
-    values, sizes = _values(evaluator, stencil, at.index, taken)
+    values, sizes = _values(evaluator, stencil, at, taken)
     with np.errstate(all="ignore"):  # non-finite values of fun are results here, marked as such below
         derivative, rounding = difference(stencil, taken, values, rule.precision.errors(sizes))
         bent = bend(stencil, taken, values)
@@ -235,13 +235,13 @@ def _both(stencil: Stencil, near: Fixed, far: Fixed) -> Estimates:
 
 
 def _values(
-    evaluator: Evaluator, stencil: Stencil, index: IntArray, taken: FloatArray
+    evaluator: Evaluator, stencil: Stencil, at: Coordinates, taken: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Values and sizes at all points of a stencil, each of shape (k, points); those at x0 are known."""
-    moves = np.empty((len(index), stencil.nfev), order="F")
+    moves = np.empty((len(at), stencil.nfev), order="F")
     for column, j in enumerate(stencil.moved):
         moves[:, column] = taken[:, j]
-    return _with_origin(stencil, evaluator.origin, evaluator.along_coordinates(index, moves))
+    return _with_origin(stencil, evaluator.origin, evaluator.along_coordinates(at.index, moves, at.place))
 
 
 def _with_origin(

@@ -34,11 +34,14 @@ class Evaluator(Protocol):
     def point(self, index: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
         """Values of the coordinates in x0, bytes of their dtype, and numbers of their arrays, each of shape (k,)."""
 
-    def along_coordinates(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along_coordinates(
+        self, index: IntArray, displacement: FloatArray, place: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Values and sizes with coordinate ``index[j]`` alone moved by ``displacement[j, c]``, each of shape (k, m).
 
         NaN where fun raised (noted in ``failures``) or where the displacement is NaN (no pass is spent). The bits
-        of a value do not depend on what else is asked for.
+        of a value do not depend on what else is asked for. ``place`` says which of all the coordinates of a wave these
+        are: neighbours may be evaluated together.
         """
 
     def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -70,6 +73,8 @@ class Coordinates:
     """Some coordinates of x0, with all that steps depend on; every field has shape (k,)."""
 
     index: IntArray
+    place: IntArray
+    """Their numbers in the wave."""
     x: FloatArray
     itemsize: IntArray
     """Bytes of the dtype."""
@@ -81,7 +86,12 @@ class Coordinates:
 
     @classmethod
     def of(
-        cls, evaluator: Evaluator, index: IntArray, bounds: Bounds | None, typical: tuple[float, ...]
+        cls,
+        evaluator: Evaluator,
+        index: IntArray,
+        bounds: Bounds | None,
+        typical: tuple[float, ...],
+        first: int = 0,
     ) -> Coordinates:
         """Look coordinates up.
 
@@ -89,6 +99,8 @@ class Coordinates:
         ----------
         typical : tuple of float
             Typical size by array.
+        first : int
+            Number of the first in its wave; the others follow it.
         """
         x, itemsize, array = evaluator.point(index)
         most = np.full(len(index), float(np.finfo(np.float64).max))
@@ -97,7 +109,8 @@ class Coordinates:
         lower, upper = -most, most
         if bounds is not None:
             lower, upper = np.maximum(bounds[0][index], lower), np.minimum(bounds[1][index], upper)
-        return cls(index, x, itemsize, np.array(typical)[array], lower, upper)
+        place = np.arange(first, first + len(index))
+        return cls(index, place, x, itemsize, np.array(typical)[array], lower, upper)
 
     def __getitem__(self, rows: IntArray | slice) -> Coordinates:
         """Some of them."""

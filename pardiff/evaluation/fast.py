@@ -63,9 +63,11 @@ class Fast:
 
     def note(self, number: int, index: IntArray, displacement: FloatArray, changes: FloatArray) -> None:
         """Keep one of some changes of an array, chosen at random, for `verify`."""
+        if number in self._samples:
+            return
         rng = np.random.default_rng([int(index[0]), len(index)])
         row, column = int(rng.integers(len(index))), int(rng.integers(displacement.shape[1]))
-        if number not in self._samples and np.isfinite(displacement[row, column]):
+        if np.isfinite(displacement[row, column]):
             self._samples[number] = (int(index[row]), float(displacement[row, column]), float(changes[row, column]))
 
     def forget(self) -> None:

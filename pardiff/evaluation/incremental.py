@@ -98,7 +98,9 @@ class IncrementalEvaluator(Fast):
                 raise
             raise Doubt(f"it cannot be prepared: {described(error)}") from error
 
-    def along_coordinates(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along_coordinates(
+        self, index: IntArray, displacement: FloatArray, place: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes, array by array."""
         owner = self.layout.owner(index)
         if len(index) and owner[0] == owner[-1] == owner.max() == owner.min():

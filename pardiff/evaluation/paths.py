@@ -116,7 +116,8 @@ def seconds_per_pass(evaluator: Evaluator, plain: float, points: int) -> float:
         size, seconds = min(leaf.size, SAMPLE), 0.0
         while True:
             begin = time.perf_counter()
-            evaluator.along_coordinates(np.arange(leaf.start, leaf.start + size), np.zeros((size, points), order="F"))
+            some = np.arange(leaf.start, leaf.start + size)
+            evaluator.along_coordinates(some, np.zeros((size, points), order="F"), some)
             seconds = time.perf_counter() - begin
             if seconds > SAMPLE_SECONDS or size == leaf.size:
                 break

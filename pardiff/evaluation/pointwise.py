@@ -89,7 +89,9 @@ class Pointwise:
             itemsize[rows] = leaf.dtype.itemsize
         return x, itemsize, owner
 
-    def along_coordinates(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along_coordinates(
+        self, index: IntArray, displacement: FloatArray, place: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
         """fun with one coordinate moved, for each row of displacements."""
         fun, args, x, measure = self.fun, self.args, self.x, self._measure
         values = np.full(displacement.shape, np.nan, order="F")
@@ -119,7 +121,7 @@ class Pointwise:
 
     def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The same for one coordinate, shape (m,)."""
-        values, sizes = self.along_coordinates(np.array([index]), displacement[None])
+        values, sizes = self.along_coordinates(np.array([index]), displacement[None], np.zeros(1, dtype=np.int64))
         return values[0], sizes[0]
 
     def along_direction(self, direction: FloatArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:

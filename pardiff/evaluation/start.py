@@ -19,13 +19,12 @@ from pardiff.evaluation.paths import BATCHED, INCREMENTAL, POINTWISE, Path, choo
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.numerics.differences import Precision
 from pardiff.numerics.noise import has_single_precision
+from pardiff.problem.bounds import check_inside, parse_bounds
 from pardiff.problem.parameters import (
     FloatArray,
     Layout,
     Structure,
-    check_inside,
     flatten,
-    parse_bounds,
     parse_gradient,
     parse_parameters,
     parse_typical,

@@ -19,8 +19,9 @@ from pardiff.evaluation.fast import Doubt
 from pardiff.evaluation.paths import open_path
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.planning.waves import SEARCH, STENCIL, STEPS, Wave
+from pardiff.problem.bounds import parse_bounds
 from pardiff.problem.bundle import Code, load_factory
-from pardiff.problem.parameters import FloatArray, Layout, parameters_digest, parse_bounds
+from pardiff.problem.parameters import FloatArray, Layout, parameters_digest
 from pardiff.problem.problem import Problem
 from pardiff.storage.schema import MOST_ERRORS, BlockRecord
 
@@ -83,7 +84,8 @@ def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[Bl
     found = Estimates.empty(len(index))
     for first in range(0, len(index), TILE):
         tile = slice(first, first + TILE)
-        at = Coordinates.of(evaluator, index[tile], session.bounds, session.rule.typical)
+        number = wave.bounds(block)[0] + first
+        at = Coordinates.of(evaluator, index[tile], session.bounds, session.rule.typical, number)
         found.put(tile, DIFFERENTIATE[wave.kind](evaluator, session.rule, at))
     evaluator.check_unchanged()
     doubt, checks = evaluator.verify(session.rule.check)

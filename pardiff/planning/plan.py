@@ -44,9 +44,10 @@ def passes_per_coordinate(settings: Settings) -> int:
     return formula(settings).nfev * (2 if settings.refine == "all" else 1)
 
 
-def first_wave(count: int, settings: Settings, seconds: float, workers: int) -> Wave:
-    """The wave that covers every coordinate."""
-    size = settings.block_size or block_size(count, passes_per_coordinate(settings), seconds, workers)
+def first_wave(count: int, settings: Settings, seconds: float, workers: int, rows: int = 1) -> Wave:
+    """The wave that covers every coordinate, in batches of some rows."""
+    multiple = max(1, rows // formula(settings).nfev)
+    size = settings.block_size or block_size(count, passes_per_coordinate(settings), seconds, workers, multiple)
     return Wave(1, count, min(size, count))
 
 

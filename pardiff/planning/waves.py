@@ -58,7 +58,7 @@ class Wave:
         return np.arange(start, stop) if self.index is None else self.index[start:stop]
 
 
-def block_size(count: int, passes: float, seconds: float, workers: int) -> int:
+def block_size(count: int, passes: float, seconds: float, workers: int, multiple: int = 1) -> int:
     """Coordinates in a block.
 
     Parameters
@@ -71,17 +71,20 @@ def block_size(count: int, passes: float, seconds: float, workers: int) -> int:
         Duration of one pass.
     workers : int
         Worker threads that share the wave.
+    multiple : int
+        Coordinates that are evaluated together; a block has a multiple of them where it has so many.
 
     Examples
     --------
     >>> block_size(10**6, 2, 0.01, 100)
-    100
-    >>> block_size(650, 2, 300e-6, 2)
-    84
+    50
+    >>> block_size(650, 2, 300e-6, 2), block_size(650, 2, 300e-6, 2, multiple=32)
+    (163, 192)
     """
     each = max(passes * seconds, 1e-9)
     size = min(BLOCK_SECONDS / each, LARGEST, max(count / (BLOCKS_PER_WORKER * workers), LEAST_SECONDS / each))
     blocks = max(1, min(math.ceil(count / max(1.0, size)), MOST_BLOCKS))
     if blocks > 1:  # as many for each worker, so that they end together
         blocks = min(count, MOST_BLOCKS, workers * math.ceil(blocks / workers))
-    return max(1, math.ceil(count / blocks))
+    size = math.ceil(count / blocks)
+    return max(1, size if size < multiple else multiple * math.ceil(size / multiple))

@@ -20,7 +20,7 @@ def test_one_element_moves_and_comes_back():
         return 0.0
 
     e = evaluator(fun, x0)
-    e.along_coordinates(np.array([1, 2, 0]), np.array([[0.5], [0.25], [-1.0]]))
+    e.along_coordinates(np.array([1, 2, 0]), np.array([[0.5], [0.25], [-1.0]]), np.arange(3))
     e.check_unchanged()
 
     assert [(a.tolist(), c.item()) for a, c in seen] == [([1, 2.5], 0.1), ([1, 2], 0.35), ([0, 2], 0.1)]
@@ -30,7 +30,7 @@ def test_no_copy_per_pass():
     """fun receives the very same arrays at every pass."""
     seen = set()
     e = evaluator(lambda x: seen.add(id(x["w"])) or 1.0, {"w": np.ones(50)})
-    e.along_coordinates(np.arange(50), np.full((50, 1), 1e-3))
+    e.along_coordinates(np.arange(50), np.full((50, 1), 1e-3), np.arange(3))
 
     assert len(seen) == 1
 
@@ -44,7 +44,7 @@ def test_failures_are_noted_by_coordinate():
         return float(x.sum())
 
     e = evaluator(fun, np.ones(3))
-    values, _ = e.along_coordinates(np.arange(3), np.full((3, 1), 0.5))
+    values, _ = e.along_coordinates(np.arange(3), np.full((3, 1), 0.5), np.arange(3))
 
     assert values[::2, 0].tolist() == [3.5, 3.5]
     assert np.isnan(values[1])
@@ -66,7 +66,7 @@ def replace(x):
 def test_a_changed_argument_is_noticed(fun):
     """fun may neither write to its argument nor put another array in its place."""
     e = evaluator(fun, {"w": np.ones(2)})
-    e.along_coordinates(np.array([1]), np.array([[0.5]]))
+    e.along_coordinates(np.array([1]), np.array([[0.5]]), np.arange(3))
 
     with pytest.raises(InputError, match="changed its argument \\(array 'w'\\)"):
         e.check_unchanged()
