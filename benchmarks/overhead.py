@@ -66,5 +66,5 @@ def measure(n, seconds):
 
 def run(quick):
     """All rows."""
-    sizes = [(200, 1e-3)] if quick else [(4000, 1e-3), (20000, 1e-4)]
+    sizes = [(200, 1e-3)] if quick else [(4000, 1e-3), (16000, 1e-3), (20000, 1e-4), (200_000, 1e-5)]
     return [measure(*size) for size in sizes]

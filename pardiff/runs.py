@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,7 @@ def audit(
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)
 
-                def task(wave: Wave) -> Task:
-                    made = StoredTask(str(folder), digest, source.code, wave.number, ledger.info["runs"])  # noqa: B023
-                    if session is not None:  # noqa: B023
-                        made.adopt(ledger, session)  # noqa: B023
-                    return made
-
+                task = _stored_tasks(folder, digest, source, ledger, session)
                 _finish(ledger, executor, task, settings, start, name, progress)
                 ledger.write_block_table()
                 done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
@@ -162,10 +158,7 @@ def in_memory(
                 shared = Shared(sent, start.layout, arrays, Rule.of(rule))
                 if session is not None:
                     shared.adopt(session)
-
-                def task(wave: Wave) -> Task:
-                    return MemoryTask(shared, wave)  # noqa: B023
-
+                task = partial(MemoryTask, shared)
                 _finish(ledger, executor, task, settings, start, name, progress)
                 break
             except Doubt as refutation:
@@ -177,6 +170,21 @@ def in_memory(
         timings = {"start": started, "waves": evaluated - started, "seconds": time.perf_counter() - begin}
         ledger.update(timings={**ledger.info["timings"], **timings})
     return GradcheckResult(ledger, reconciliation)
+
+
+def _stored_tasks(
+    folder: Path, digest: str, source: Source, ledger: Any, session: Session | None
+) -> Callable[[Wave], Task]:
+    """What makes the task of a wave; with a session, one that never leaves this thread."""
+
+    def task(wave: Wave) -> Task:
+        info = ledger.info
+        made = StoredTask(str(folder), digest, source.code, wave.number, info["runs"], info["rule"]["path"])
+        if session is not None:
+            made.adopt(ledger, session)
+        return made
+
+    return task
 
 
 def _finish(

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pardiff.execution.environment import OURS
+
 settings.register_profile(
     "pardiff", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -35,7 +37,8 @@ def external(tmp_path):
     folder.mkdir()
     file = folder / "scheduler.json"
     dask = str(Path(sys.executable).parent / "dask")
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # nor what an embedded cluster sets for its own workers
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", *OURS)}
     commands = [
         [
             dask,

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.speed.run import ENVIRONMENT, run
+from benchmarks.speed.measure import ENVIRONMENT, run
 
 
 def main(arguments=None):

@@ -180,6 +180,8 @@ class StoredTask:
     code: Code
     wave: int
     attempt: int
+    path: str
+    """How fun is evaluated; an audit that starts over by fun alone has other tasks than before."""
     _local: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def adopt(self, audit: Any, session: Session) -> None:

@@ -26,23 +26,23 @@ class Stencil:
     """Displacements in units of the step, ascending. 0 is always among them: fun at x0 costs no pass, and
     with it unequal displacements on the two sides, as rounding makes them, do no harm."""
 
-    @property
+    @cached_property
     def scheme(self) -> str:
         """``central``, ``forward`` or ``backward``: the side of x from which fun is taken."""
         below, above = self.reach
         return "central" if below and above else "forward" if above else "backward"
 
-    @property
+    @cached_property
     def order(self) -> int:
         """p, where the truncation error falls as step**p: the formula is exact for polynomials of degree p."""
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def origin(self) -> int:
         """Column of x0 itself."""
         return self.offsets.index(0)
 
-    @property
+    @cached_property
     def moved(self) -> tuple[int, ...]:
         """Columns of the points other than x0 itself."""
         return tuple(j for j, offset in enumerate(self.offsets) if offset)
@@ -52,12 +52,12 @@ class Stencil:
         """Weights for a step of 1, shape (points,)."""
         return np.asarray(differentiation_weights(np.array([self.offsets], dtype=float), self.origin)[0])
 
-    @property
+    @cached_property
     def nfev(self) -> int:
         """Forward passes that one derivative costs."""
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def reach(self) -> tuple[int, int]:
         """Farthest offsets below and above x, both as non-negative multiples of the step."""
         return -min(0, *self.offsets), max(0, *self.offsets)

@@ -89,6 +89,10 @@ class Layout:
 
     def owner(self, index: IntArray) -> IntArray:
         """Numbers of the leaves that hold some flat coordinates."""
+        if len(index):
+            first, last = (int(np.searchsorted(self.starts, i, side="right")) - 1 for i in (index.min(), index.max()))
+            if first == last:  # most often, and much faster than looking each of them up
+                return np.full(len(index), first, dtype=np.int64)
         return np.searchsorted(self.starts, index, side="right") - 1
 
     def leaf_of(self, coordinate: int) -> Leaf:
