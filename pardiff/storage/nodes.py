@@ -38,7 +38,7 @@ def _metadata(node: Node) -> Any:
             **template.to_dict(),
             "shape": list(node.shape),
             "chunk_grid": grid,
-            "dimension_names": list(node.names),
+            "dimension_names": list(node.names) or None,
             "attributes": dict(node.attributes),
         }
     )

@@ -2,6 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pardiff
 from pardiff.planning.plan import make_plan
 from pardiff.planning.waves import MOST_BLOCKS, Wave, block_size
 from pardiff.problem.settings import Settings
@@ -30,6 +31,54 @@ def test_block_size(count, passes, seconds, workers):
 def test_each_worker_gets_several_blocks():
     """Where there is enough work, no worker idles for long at the end."""
     assert Wave(1, 4000, block_size(4000, 2, 1e-3, 2)).blocks >= 8
+
+
+@given(st.integers(1, 10**6), st.floats(1e-7, 1.0), st.integers(1, 64), st.integers(1, 600))
+def test_ends_are_balanced(count, seconds, workers, multiple):
+    """Where there are several blocks, all workers get as many, but for what the last is shorter or batches round."""
+    size = block_size(count, 2, seconds, workers, multiple)
+    blocks = -(-count // size)
+
+    assert size % multiple == 0 or size < multiple
+    if multiple == 1 and 1 < blocks < count:
+        rounds = -(-blocks // workers)
+        assert rounds * workers * size >= count
+        assert (rounds * workers - blocks) * size <= rounds * workers + size * workers
+
+
+def test_the_first_results_come_soon():
+    """A block of a big job takes about a second."""
+    for seconds in (1e-5, 1e-3, 0.1):
+        assert 2 * seconds * block_size(10**5, 2, seconds, 4) <= 1.0 + 2 * seconds
+
+
+class Counted:
+    """A function that counts its calls, and knows its argument."""
+
+    def __init__(self, x):
+        self.calls, self.x = 0, x
+
+    def __call__(self, x):
+        self.calls += 1
+        assert np.shares_memory(x, self.x)
+        return float(x[0])
+
+
+def test_a_plan_is_a_glance():
+    """Two calls of fun, with x0 itself and no copy of it."""
+    x = np.ones(1000)
+    fun = Counted(x)
+    plan = pardiff.plan(pardiff.Problem(fun, lambda x: 1 / 0, x))
+
+    assert fun.calls == 2
+    assert (plan.passes, plan.path) == (2000, "pointwise")
+
+
+def test_a_plan_knows_the_fast_path():
+    """Its predicted time is that of the path that would be taken."""
+    chain = pardiff.Chain([pardiff.Affine("x")], pardiff.SquaredError(np.ones(3)), np.ones((3, 2)))
+
+    assert pardiff.plan(pardiff.Problem(chain, None, np.ones(2), incremental=chain)).path == "incremental"
 
 
 def test_planning_a_huge_problem_is_cheap():
