@@ -261,7 +261,7 @@ def plan(
         seen = glance(problem, options)
     settings = options.resolved(seen.rtol, claimed=problem.grad is not None)
     name = name or problem.name or name_of(problem.fun)
-    return make_plan(name, seen.size, settings, seen.seconds, workers, seen.path)
+    return make_plan(name, seen.size, settings, seen.seconds, workers, seen.path, seen.doubt)
 
 
 def sweep(problem: Problem | ProblemFactory, label: str, *, options: Settings | None = None) -> Sweep:

@@ -7,6 +7,7 @@ import inspect
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from pardiff.problem.parameters import parameters_digest
 from pardiff.problem.problem import Problem
 from pardiff.problem.settings import Settings
 from pardiff.reconciliation.findings import SAME_VALUE
+
+DEEPEST = 6
+"""Levels of objects within objects that count for what something is."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Source:
     """Of the source text."""
 
 
-def fingerprint_of(start: Start, settings: Settings, source: Source, terms: bool) -> dict[str, Any]:
+def fingerprint_of(start: Start, settings: Settings, source: Source, problem: Problem) -> dict[str, Any]:
     """What must be the same for two runs to be one audit; the sizes of blocks and batches need not be."""
     bounds = None if start.bounds is None else sha256(start.bounds[0].tobytes() + start.bounds[1].tobytes())
     chosen = {k: v for k, v in asdict(settings).items() if k not in ("block_size", "batch_size", "memory")}
@@ -42,7 +46,9 @@ def fingerprint_of(start: Start, settings: Settings, source: Source, terms: bool
         "source": source.digest,
         "x0": parameters_digest(start.layout, start.arrays),
         "bounds": bounds,
-        "terms": terms,
+        "terms": problem.terms,
+        "batch_fun": _description(problem.batch_fun),
+        "incremental": _description(problem.incremental),
         **chosen,
     }
     plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as they do in a store
@@ -87,6 +93,40 @@ def pickled_source(problem: Problem) -> Source:
     except Exception:  # arguments without a fixed form are left to the comparison of values of fun
         digest.update(repr(type(problem.args)).encode())
     return Source("in memory", Code("pickle", "", "", sha256(bundle)), bundle, digest.hexdigest())
+
+
+def _description(item: Any) -> str | None:
+    """Digest of what an object is made of, as far as it has a fixed form; None for None."""
+    if item is None:
+        return None
+    digest = hashlib.sha256()
+    _take_in(digest, item, 0)
+    return digest.hexdigest()
+
+
+def _take_in(digest: Any, item: Any, depth: int) -> None:
+    if depth > DEEPEST:
+        return
+    if isinstance(item, np.ndarray):
+        digest.update(f"{item.dtype} {item.shape}".encode() + np.ascontiguousarray(item).tobytes())
+    elif item is None or isinstance(item, str | bytes | int | float | complex | np.generic):
+        digest.update(repr(item).encode())
+    elif isinstance(item, list | tuple):
+        for part in item:
+            _take_in(digest, part, depth + 1)
+    elif isinstance(item, dict):
+        for key, part in item.items():
+            digest.update(repr(key).encode())
+            _take_in(digest, part, depth + 1)
+    elif isinstance(item, np.ufunc):
+        digest.update(item.__name__.encode())
+    elif callable(item) and hasattr(item, "__code__"):
+        digest.update(_source_of(item))
+    else:
+        digest.update(type(item).__qualname__.encode())
+        with suppress(OSError, TypeError):
+            digest.update(inspect.getsource(type(item)).encode())
+        _take_in(digest, {k: v for k, v in getattr(item, "__dict__", {}).items() if not k.startswith("_")}, depth + 1)
 
 
 def _source_of(fun: Callable[..., Any]) -> bytes:

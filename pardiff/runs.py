@@ -83,7 +83,7 @@ def audit(
             started = time.perf_counter() - begin
             settings = options.resolved(start.rtol, claimed=start.analytical is not None)
             rule = rule_of(start, settings)
-            fingerprint = fingerprint_of(start, settings, source, problem.terms)
+            fingerprint = fingerprint_of(start, settings, source, problem)
             digest = sha256(json.dumps(fingerprint, sort_keys=True).encode())
             if not doubt:
                 stack.enter_context(locked(folder))
@@ -322,6 +322,7 @@ def _info(name: str, target: str, settings: Settings, start: Start, wasted: int)
             "path": start.path,
             "rows": start.rows,
             "doubt": start.doubt,
+            "declined": start.declined,
             "worker": worker_name(),
         },
         "provenance": provenance(),

@@ -193,7 +193,9 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
     from pardiff.reporting.terminal import printable
     from pardiff.reporting.text import table
 
-    rows, broken = [], []
+    rows: list[list[str]] = []
+    broken: list[tuple[str, PardiffError]] = []
+    doubts: list[str] = []
     for target in select(targets, keyword).targets:
         try:
             if isinstance(target, Broken):
@@ -209,6 +211,8 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
             broken.append((target.text, error))
             continue
         each = found.seconds_per_pass
+        if found.doubt:
+            doubts.append(f"{found.name}: the fast path would not be taken: {found.doubt}")
         rows.append(
             [
                 found.name,
@@ -232,6 +236,8 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
         )
         click.echo("\n".join(table(columns, rows)))
         click.echo("\nPasses of the first wave; parameters that it leaves open cost 4 to 30 more each.")
+    for doubt in doubts:
+        click.echo(printable(doubt))
     for text, failure in broken:
         prefix = "" if str(failure).startswith(text) else f"{text}: "
         click.echo(printable(f"pardiff: {prefix}{failure}"), err=True)

@@ -26,8 +26,8 @@ AS_GOOD = 1.05
 """Of batches that are as fast to within so much the smallest is taken: it needs the least memory."""
 SAMPLE_SECONDS, SAMPLES = 2e-3, 3
 """A timing is the best of so many, each at least so long."""
-TUNING_SECONDS = 1.0
-"""What the search for the best size may take, about."""
+TUNING_SECONDS, TUNING_SHARE = 1.0, 0.1
+"""What the search for the best size may take, about, at the most, and as a part of all passes one by one."""
 
 
 class Batched(Fast):
@@ -74,7 +74,10 @@ class Batched(Fast):
         if self.plain.terms is not None and values.ndim > 1:
             values = values.reshape(len(values), -1)
         if values.shape != expected:
-            raise Doubt(f"it returned the shape {values.shape} for a batch of {self.rows} rows; expected {expected}")
+            raise Doubt(
+                f"it returned the shape {values.shape} for a batch of {self.rows} rows; expected {expected}, with the "
+                f"batch as the first axis of every array"
+            )
         return values
 
     def along_coordinates(
@@ -94,7 +97,7 @@ class Batched(Fast):
             rows = (place[some] % each)[:, None] * points + np.arange(points)
             changes[some], sizes[some] = self._one(owner[some], local[some], rows, displacement[some], index[some])
         for number, mine in grouped(owner):
-            self.note(number, index[mine], displacement[mine], changes[mine])
+            self.note(number, index[mine], displacement[mine], changes[mine], sizes[mine])
         return changes, sizes
 
     def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -146,13 +149,29 @@ class Batched(Fast):
         try:
             values = self.call()
         except Doubt:
-            return self._pointwise(index, displacement)
+            values = None
         finally:
             for number, row, column, saved in touched:
                 self._flat[number][row, column] = saved
+        if values is None:
+            return self._parted(owner, local, rows, displacement, index)
         changes, sizes = self._changes(values[rows.reshape(-1)], rows.reshape(-1))
         changes[np.isnan(displacement).reshape(-1)] = np.nan
         return changes.reshape(rows.shape), sizes.reshape(rows.shape)
+
+    def _parted(
+        self, owner: IntArray, local: IntArray, rows: IntArray, displacement: FloatArray, index: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """A batch that fails, in halves, each row in its own place, until what fails stands alone."""
+        if len(index) == 1:
+            return self._pointwise(index, displacement)
+        half = len(index) // 2
+        parts = [
+            self._one(owner[part], local[part], rows[part], displacement[part], index[part])
+            for part in (slice(None, half), slice(half, None))
+        ]
+        changes, sizes = (np.concatenate(both) for both in zip(*parts, strict=True))
+        return changes, sizes
 
     def _changes(self, values: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Changes from x0 of what some rows gave, and their sizes."""
@@ -196,6 +215,7 @@ def tune(plain: Pointwise, batch_fun: Callable[..., Any], most: int, memory: flo
     begin = time.perf_counter()
     bytes_each = sum(flat.nbytes for flat in plain.flat)
     single, spent = _timed(plain.at_start)
+    budget = min(TUNING_SECONDS, TUNING_SHARE * most * single)
     found: list[tuple[int, float]] = []
     rows = SMALLEST
     while rows <= max(SMALLEST, most) and (rows * bytes_each <= memory or not found):
@@ -204,7 +224,7 @@ def tune(plain: Pointwise, batch_fun: Callable[..., Any], most: int, memory: flo
         found.append((rows, seconds / rows))
         spent += (calls + 1) * rows
         best = min(each for _, each in found)
-        late = time.perf_counter() - begin > TUNING_SECONDS
+        late = time.perf_counter() - begin > budget
         if late or (len(found) > 2 and min(each for _, each in found[-2:]) > AS_GOOD * best):
             break
         rows *= 2

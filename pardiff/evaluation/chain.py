@@ -64,23 +64,33 @@ class Chain:
         memory: int = MEMORY,
     ) -> None:
         """Check what can be checked without parameters."""
+        if not isinstance(stages, Sequence) or isinstance(stages, str):
+            raise InputError(f"Chain: stages are a {type(stages).__name__}; expected a list of stages")
         self.stages: tuple[Stage, ...] = tuple(stages)
         self.loss = loss
-        self.inputs = np.asarray(inputs, dtype=np.float64)
+        try:
+            self.inputs = np.array(inputs, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Chain: inputs are no array of numbers: {error}") from None
+        if penalties is not None and not isinstance(penalties, Mapping):
+            raise InputError(
+                f"Chain: penalties are a {type(penalties).__name__}; expected a mapping of names to functions"
+            )
         self.penalties = dict(penalties or {})
         self.memory = memory
         if not callable(loss):
             raise InputError(f"Chain: loss is a {type(loss).__name__}; expected a function of activations")
         if self.inputs.ndim != 2:
             raise InputError(f"Chain: inputs have shape {self.inputs.shape}; expected (samples, features)")
-        if not memory > 0:
+        if not len(self.inputs):
+            raise InputError("Chain: inputs have no samples; expected at least one")
+        if not isinstance(memory, int | float) or not 0 < memory < float("inf"):
             raise InputError(f"Chain: memory is {memory!r}; expected a positive number of bytes")
         seen: set[str] = set()
         for stage in self.stages:
-            if not callable(stage) and not isinstance(stage, Affine):
-                raise InputError(
-                    f"Chain: a stage is a {type(stage).__name__}; expected Affine, Elementwise or a callable"
-                )
+            if isinstance(stage, type) or not (callable(stage) or isinstance(stage, Affine)):
+                what = f"the class {stage.__name__}" if isinstance(stage, type) else f"a {type(stage).__name__}"
+                raise InputError(f"Chain: a stage is {what}; expected Affine(...), Elementwise(...) or a callable")
             for name in names_of(stage):
                 if name in seen:
                     raise InputError(f"Chain: array {name!r} is used by two stages; expected one stage for each array")
@@ -126,14 +136,15 @@ def forward(chain: Chain, arrays: Mapping[str, Any]) -> tuple[list[FloatArray], 
             matrix = stage.matrix(weight)
             if len(matrix) != len(a):
                 raise InputError(
-                    f"Chain: array {stage.weight!r} has shape {weight.shape}, but its inputs have {len(a)} features"
+                    f"Chain: array {stage.weight!r} has shape {weight.shape}, and takes {len(matrix)} features, but "
+                    f"its inputs have {len(a)}; expected (inputs, outputs), or (outputs, inputs) with transposed=True"
                 )
             z = matrix.T @ a
             if stage.bias is not None:
                 z += bias_of(stage, arrays, len(z))[:, None]
             flat = weight.ndim == 1
         elif isinstance(stage, Elementwise):
-            z = stage(a)
+            z = stage(a.copy())
             if z.shape != a.shape:
                 raise InputError(f"Chain: an elementwise stage changes the shape {a.shape} to {z.shape}")
         else:
@@ -172,7 +183,7 @@ def loss_terms(chain: Chain, z: FloatArray, flat: bool) -> FloatArray:
     if terms.shape != z.shape[1:]:
         raise InputError(
             f"Chain: the loss returned the shape {terms.shape} for activations of samples {z.shape[1:]}; expected a "
-            f"term for each of them"
+            f"term for each of them: sum over axis=-1 alone, since leading axes are stacked passes"
         )
     return terms
 

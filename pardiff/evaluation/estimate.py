@@ -285,7 +285,10 @@ def by_search(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
     """The step search, coordinate by coordinate."""
     found = Estimates.empty(len(at))
     for row in range(len(at)):
-        found.put(slice(row, row + 1), _searched(evaluator, rule, at[row : row + 1]))
+        result = _searched(evaluator, rule, at[row : row + 1])
+        found.put(slice(row, row + 1), result)
+        side = -1.0 if result.scheme[0] == SCHEMES.index("backward") else 1.0
+        evaluator.confirm(int(at.index[row]), side * float(result.step[0]))
     return _with_failures(evaluator, at.index, found)
 
 

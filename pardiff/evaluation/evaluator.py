@@ -61,6 +61,9 @@ class Evaluator(Protocol):
     ) -> tuple[FloatArray, FloatArray]:
         """The same for ``x0 + (displacement[j] + i step) direction``."""
 
+    def confirm(self, index: int, step: float) -> None:
+        """Keep the change at a step for `verify`: a search has chosen it."""
+
     def verify(self, precision: Precision) -> tuple[str, int]:
         """Compare some of the last values with fun itself: what is wrong with them, if anything, and passes spent."""
 

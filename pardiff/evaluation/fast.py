@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pardiff.evaluation.evaluator import Coordinates
@@ -14,10 +16,24 @@ AGREEMENT = 32.0
 RELATIVE = 1e-9
 """Part of a change by which it may be off besides: of large ones more digits are lost than fun's values have."""
 MOST_CHECKS = 8
-"""Passes of fun that check a block, one for each of its arrays."""
+"""Passes of fun that check a block: at the first and last element of an array, where they are in it, and at random."""
+MOST_CONFIRMED = 64
+"""Passes of fun that check the entries of a block that were searched, of which alone any can fail."""
 AFAR = 2.0**-7
 """Part of the scale of x by which a parameter is moved to see whether a fast evaluator describes fun: a change so
 large stands out of the rounding by far."""
+RATIO = 1e-6
+"""Relative difference of two changes from which their ratio says something."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A change that is to be compared with that of fun."""
+
+    coordinate: int
+    displacement: float
+    change: float
+    size: float
 
 
 class Doubt(Exception):
@@ -32,7 +48,9 @@ class Fast:
         self.origin = (0.0, 0.0)
         self.layout = plain.layout
         self.failures = plain.failures
-        self._samples: dict[int, tuple[int, float, float]] = {}
+        self._ends: list[Sample] = []
+        self._others: list[Sample] = []
+        self._searched: list[Sample] = []
 
     def at_start(self) -> float:
         """fun at x0."""
@@ -61,18 +79,27 @@ class Fast:
         """Raise `InputError` if fun has changed its argument."""
         self.plain.check_unchanged()
 
-    def note(self, number: int, index: IntArray, displacement: FloatArray, changes: FloatArray) -> None:
-        """Keep one of some changes of an array, chosen at random, for `verify`."""
-        if number in self._samples:
-            return
+    def note(
+        self, number: int, index: IntArray, displacement: FloatArray, changes: FloatArray, sizes: FloatArray
+    ) -> None:
+        """Keep some changes of an array for `verify`: of its first and last element, and of one at random."""
+        leaf = self.layout.leaves[number]
         rng = np.random.default_rng([int(index[0]), len(index)])
-        row, column = int(rng.integers(len(index))), int(rng.integers(displacement.shape[1]))
-        if np.isfinite(displacement[row, column]):
-            self._samples[number] = (int(index[row]), float(displacement[row, column]), float(changes[row, column]))
+        ends = np.flatnonzero((index == leaf.start) | (index == leaf.stop - 1)).tolist()
+        for row in (*ends, int(rng.integers(len(index)))):
+            column = int(rng.integers(displacement.shape[1]))
+            move = float(displacement[row, column])
+            if np.isfinite(move):
+                sample = Sample(int(index[row]), move, float(changes[row, column]), float(sizes[row, column]))
+                (self._ends if row in ends else self._others).append(sample)
+
+    def confirm(self, index: int, step: float) -> None:
+        """Keep the change at the step that a search has chosen."""
 
     def forget(self) -> None:
         """Drop what was kept."""
-        self._samples.clear()
+        for kept in (self._ends, self._others, self._searched):
+            kept.clear()
 
     def verify(self, precision: Precision) -> tuple[str, int]:
         """Compare what was kept since the last time with fun itself.
@@ -89,25 +116,32 @@ class Fast:
         nfev : int
             Passes spent.
         """
-        samples = list(self._samples.values())
+        half = _some(self._ends, MOST_CHECKS // 2)
+        samples = [*half, *_some(self._others, MOST_CHECKS - len(half)), *_some(self._searched, MOST_CONFIRMED)]
         self.forget()
-        if len(samples) > MOST_CHECKS:
-            rng = np.random.default_rng(samples[0][0])
-            samples = [samples[i] for i in sorted(rng.choice(len(samples), MOST_CHECKS, replace=False).tolist())]
-        for number, (coordinate, displacement, change) in enumerate(samples, 1):
-            values, sizes = self.plain.along_coordinate(coordinate, np.array([displacement]))
-            start, size = self.plain.origin
-            plain = float(values[0]) - start
-            allowed = AGREEMENT * float(precision.errors(np.fmax(sizes, size))[0]) + RELATIVE * abs(plain)
-            if abs(plain - change) <= allowed or not (np.isfinite(plain) or np.isfinite(change)):
-                continue
-            self.failures.pop(coordinate, None)
-            label = self.layout.label(coordinate)
-            return (
-                f"with {label} moved by {displacement:.3g} it changes by {change:.9g}, but fun by {plain:.9g}",
-                number,
-            )
+        for number, sample in enumerate(samples, 1):
+            doubt = self._differs(sample, precision)
+            if doubt:
+                return doubt, number
         return "", len(samples)
+
+    def _differs(self, sample: Sample, precision: Precision, *, anywhere: bool = False) -> str:
+        """How a change differs from that of fun; with ``anywhere``, points where fun has no value are left out."""
+        values, sizes = self.plain.along_coordinate(sample.coordinate, np.array([sample.displacement]))
+        start, size = self.plain.origin
+        plain, change = float(values[0]) - start, sample.change
+        raised = self.failures.pop(sample.coordinate, "")
+        if not np.isfinite(plain) and (anywhere or not np.isfinite(change)):
+            return ""
+        allowed = AGREEMENT * float(precision.errors(np.fmax(sizes, max(size, sample.size)))[0]) + RELATIVE * abs(plain)
+        if abs(plain - change) <= allowed:
+            return ""
+        label = self.layout.label(sample.coordinate)
+        said = f"with {label} moved by {sample.displacement:.3g} it changes by {change:.9g}, but fun "
+        if raised:
+            return f"{said}raised {raised}"
+        ratio = change / plain if plain else np.nan
+        return f"{said}by {plain:.9g}{f', a ratio of {ratio:.6g}' if abs(ratio - 1) > RATIO else ''}"
 
     def verify_afar(self, at: Coordinates, precision: Precision) -> tuple[str, int]:
         """Compare changes along one coordinate of each array, of some where there are many, far beyond rounding.
@@ -119,19 +153,29 @@ class Fast:
         precision : Precision
             Of fun's values.
         """
-        self.forget()
         step = AFAR * at.scale
         up, down = at.x + step <= at.upper, at.x - step >= at.lower
-        move = np.where(up, step, np.where(down, -step, np.nan))
-        stored = [
-            (np.asarray(x + d, dtype=f"f{itemsize}").astype(float) - x)
-            for x, d, itemsize in zip(at.x, move, at.itemsize.tolist(), strict=True)
-        ]
-        for number, (coordinate, displacement) in enumerate(zip(at.index.tolist(), stored, strict=True)):
-            if np.isfinite(displacement):
-                change = float(self.along_coordinate(coordinate, np.array([displacement]))[0][0])
-                self._samples[number] = (coordinate, float(displacement), change)
-        return self.verify(precision)
+        moves = np.where(up, step, np.where(down, -step, np.nan))[:, None] * np.array([1.0, 0.5])
+        for row, itemsize in enumerate(at.itemsize.tolist()):
+            moves[row] = (at.x[row] + moves[row]).astype(f"f{itemsize}").astype(float) - at.x[row]
+        changes, sizes = self.along_coordinates(at.index, moves, np.arange(len(at)))
+        self.forget()
+        spent = 0
+        for row, coordinate in enumerate(at.index.tolist()):
+            if not np.isfinite(moves[row, 0]):
+                continue
+            spent += 1
+            sample = Sample(coordinate, float(moves[row, 0]), float(changes[row, 0]), float(sizes[row, 0]))
+            doubt = self._differs(sample, precision, anywhere=True)
+            if doubt:
+                return doubt, spent
+        return "", spent
+
+    def along_coordinates(
+        self, index: IntArray, displacement: FloatArray, place: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Changes and sizes, each of shape (k, m)."""
+        raise NotImplementedError
 
     def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes along one coordinate, each of shape (m,)."""
@@ -145,3 +189,11 @@ def one_of_each(evaluator: Pointwise, seed: int) -> IntArray:
     if len(leaves) > MOST_CHECKS:
         leaves = [leaves[i] for i in sorted(rng.choice(len(leaves), MOST_CHECKS, replace=False).tolist())]
     return np.array([int(rng.integers(leaf.start, leaf.stop)) for leaf in leaves], dtype=np.int64)
+
+
+def _some(samples: list[Sample], count: int) -> list[Sample]:
+    """Some of the samples, at random where there are more."""
+    if len(samples) <= count:
+        return list(samples)
+    rng = np.random.default_rng([samples[0].coordinate, len(samples)])
+    return [samples[i] for i in sorted(rng.choice(len(samples), count, replace=False).tolist())]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pardiff.evaluation.failures import described, is_interrupt
-from pardiff.evaluation.fast import Doubt, Fast
+from pardiff.evaluation.fast import Doubt, Fast, Sample
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.problem.parameters import FloatArray, IntArray, Structure, grouped
 
@@ -39,12 +39,19 @@ class Changes(Protocol):
             ``fun(x + displacement) - fun(x)``. A row must not depend on the other rows, not even in its last bits.
         sizes : ndarray, shape (k, m), optional
             What the rounding of each change is in proportion to: of a sum, the root of the sum of squares of the
-            terms that change. By default the size of fun itself, which makes error bars as wide as those of fun.
+            terms that change, or the sum of their absolute values, which is more. By default the size of fun
+            itself, which makes error bars as wide as those of fun.
         """
 
 
 class Incremental(Protocol):
     """What ``incremental=`` takes: something that can be prepared at a point.
+
+    ``prepare(x)`` returns an object with a method ``changes(array, index, displacement)``. It gets the name of an
+    array (its path in x0, or ``"x"``), elements of the flattened array, shape (k,), and displacements, shape (k, m),
+    of each alone; it returns ``fun(x + displacement) - fun(x)``, shape (k, m), and, if it likes, what the rounding of
+    each is in proportion to: of a sum, the root of the sum of squares of the terms that change. Without, that is fun
+    itself. A row must not depend on the others, not even in its last bits.
 
     An optional method of what it returns, ``group(array, points) -> int``, says how many elements of an array, at so
     many displacements each, one call of ``changes`` may have.
@@ -105,12 +112,12 @@ class IncrementalEvaluator(Fast):
         owner = self.layout.owner(index)
         if len(index) and owner[0] == owner[-1] == owner.max() == owner.min():
             changes, sizes = self._of_array(int(owner[0]), index, displacement)
-            self.note(int(owner[0]), index, displacement, changes)
+            self.note(int(owner[0]), index, displacement, changes, sizes)
             return changes, sizes
         changes, sizes = (np.empty(displacement.shape, order="F") for _ in range(2))
         for number, rows in grouped(owner):
             changes[rows], sizes[rows] = self._of_array(number, index[rows], displacement[rows])
-            self.note(number, index[rows], displacement[rows], changes[rows])
+            self.note(number, index[rows], displacement[rows], changes[rows], sizes[rows])
         return changes, sizes
 
     def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -119,11 +126,16 @@ class IncrementalEvaluator(Fast):
         changes, sizes = self._of_array(number, np.array([index]), displacement[None])
         return changes[0], sizes[0]
 
+    def confirm(self, index: int, step: float) -> None:
+        """Keep the change at the step that a search has chosen, to be compared with fun."""
+        if np.isfinite(step):
+            changes, sizes = self.along_coordinate(index, np.array([step]))
+            self._searched.append(Sample(index, step, float(changes[0]), float(sizes[0])))
+
     def _of_array(self, number: int, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         leaf = self.layout.leaves[number]
         count, points = displacement.shape
-        group = getattr(self.prepared, "group", None)
-        piece = PIECE // points if group is None else int(group(leaf.name, points))
+        piece = self._piece(leaf.name, points)
         lost = np.isnan(displacement)
         moves = np.where(lost, 0.0, displacement) if lost.any() else displacement
         if count <= piece:
@@ -135,20 +147,37 @@ class IncrementalEvaluator(Fast):
                 changes[rows], sizes[rows] = self._ask(leaf.name, index[rows] - leaf.start, moves[rows])
         return (np.where(lost, np.nan, changes) if moves is not displacement else changes), sizes
 
+    def _piece(self, array: str, points: int) -> int:
+        """Elements of an array in one call."""
+        group = getattr(self.prepared, "group", None)
+        if group is None:
+            return max(1, PIECE // points)
+        try:
+            return max(1, int(group(array, points)))
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise Doubt(f"its group() for array {array!r} raised {described(error)}") from error
+
     def _ask(self, array: str, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         try:
-            answer = self.prepared.changes(array, index, displacement)
+            # copies: what is done to them there must not count here
+            answer = self.prepared.changes(array, index.copy(), displacement.copy(order="K"))
             changes, sizes = answer if isinstance(answer, tuple) else (answer, None)
+            if np.iscomplexobj(changes) or np.iscomplexobj(sizes):
+                raise TypeError("its changes are complex numbers")
             changes = np.asarray(changes, dtype=np.float64)
-            if sizes is None:
-                sizes = np.abs(changes) + self.plain.origin[1]
+            sizes = np.abs(changes) + self.plain.origin[1] if sizes is None else np.asarray(sizes, dtype=np.float64)
         except BaseException as error:
             if is_interrupt(error):
                 raise
             raise Doubt(f"for array {array!r} it raised {described(error)}") from error
-        if changes.shape != displacement.shape or np.shape(sizes) != displacement.shape:
+        if changes.shape != displacement.shape or sizes.shape != displacement.shape:
             raise Doubt(
-                f"for array {array!r} it returned the shapes {changes.shape} and {np.shape(sizes)}; expected the shape "
-                f"of the displacements, {displacement.shape}"
+                f"for array {array!r} it returned changes of shape {changes.shape} and sizes of shape {sizes.shape}; "
+                f"expected the shape of the displacements, {displacement.shape}, and the change of fun, not its value"
             )
-        return changes, np.asarray(sizes)
+        finite = np.isfinite(changes)
+        if not (sizes[finite] >= 0).all():
+            raise Doubt(f"for array {array!r} it returned sizes that are negative or not numbers")
+        return changes, np.fmax(sizes, np.abs(changes))

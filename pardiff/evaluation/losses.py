@@ -27,8 +27,9 @@ class Loss(Protocol):
         rounding of each term is in proportion to, shape (samples,).
         """
 
-    def column(self, prepared: Any, j: IntArray, delta: FloatArray) -> FloatArray:
-        """Change of the sum of the terms, shape (k, m), with feature ``j[i]`` alone moved by ``delta[i, c]``.
+    def column(self, prepared: Any, j: IntArray, delta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Change of the sum of the terms with feature ``j[i]`` alone moved by ``delta[i, c]``, and its size beyond that
+        of the terms at x0; each of shape (k, m).
 
         j has shape (k,), delta (k, m, samples). delta may be overwritten.
         """
@@ -46,7 +47,14 @@ class SquaredError:
     """
 
     def __init__(self, targets: Any, reduction: str = "sum") -> None:
-        self.targets = np.asarray(targets, dtype=np.float64)
+        try:
+            self.targets = np.array(targets, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"SquaredError: targets are no array of numbers: {error}") from None
+        if self.targets.ndim not in (1, 2):
+            raise InputError(
+                f"SquaredError: targets have shape {self.targets.shape}; expected (samples, features) or (samples,)"
+            )
         self.weight = _weight(reduction, len(self.targets))
 
     def __call__(self, z: FloatArray) -> FloatArray:
@@ -59,23 +67,35 @@ class SquaredError:
         terms = (z - self.targets) ** 2
         return self.weight * (terms.sum(axis=-1) if self.targets.ndim == 2 else terms)
 
-    def prepare(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Twice the residuals, (features, samples), and the terms."""
-        residual = z - (self.targets.T if self.targets.ndim == 2 else self.targets[None])
-        return 2.0 * residual, self.weight * np.sum(residual**2, axis=0)
+    def prepare(self, z: FloatArray) -> tuple[tuple[FloatArray, FloatArray], FloatArray]:
+        """Twice the residuals, and the sizes of what they are differences of, both (features, samples); the terms."""
+        targets = self.targets.T if self.targets.ndim == 2 else self.targets[None]
+        residual = z - targets
+        return (2.0 * residual, 2.0 * (np.abs(z) + np.abs(targets))), self.weight * np.sum(residual**2, axis=0)
 
-    def line(self, prepared: FloatArray, j: IntArray, rows: FloatArray, displacement: FloatArray) -> FloatArray:
+    def line(
+        self, prepared: tuple[FloatArray, FloatArray], j: IntArray, rows: FloatArray, displacement: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Change with ``delta[i, c] = displacement[i, c] rows[i]``: ``h (2 r a + h a a)``, in two products for all c.
 
         A loss need not have this method.
         """
-        slope = np.vecdot(rows, rows_of(prepared, j))[:, None]
+        residual, reach = (rows_of(part, j) for part in prepared)
+        slope = np.vecdot(rows, residual)[:, None]
         square = np.vecdot(rows, rows)[:, None]
-        return np.asarray(self.weight * (displacement * (slope + displacement * square)))
+        change = self.weight * (displacement * (slope + displacement * square))
+        rounded = rows * reach  # of residuals, which is the same at every displacement
+        size = self.weight * np.abs(displacement) * np.sqrt(np.vecdot(rounded, rounded))[:, None]
+        return change, np.abs(change) + size
 
-    def column(self, prepared: FloatArray, j: IntArray, delta: FloatArray) -> FloatArray:
+    def column(
+        self, prepared: tuple[FloatArray, FloatArray], j: IntArray, delta: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """``(r + d)**2 - r**2 = d (2 r + d)``, summed."""
-        return np.asarray(self.weight * np.vecdot(delta, delta + rows_of(prepared, j)[:, None]))
+        residual, reach = (rows_of(part, j)[:, None] for part in prepared)
+        change = self.weight * np.vecdot(delta, delta + residual)
+        delta *= reach
+        return change, np.abs(change) + self.weight * np.sqrt(np.vecdot(delta, delta))
 
 
 class SoftmaxCrossEntropy:
@@ -93,13 +113,18 @@ class SoftmaxCrossEntropy:
         if self.classes.ndim != 1 or self.classes.dtype.kind not in "iu":
             raise InputError(
                 f"SoftmaxCrossEntropy: got classes of shape {self.classes.shape} and dtype {self.classes.dtype}; "
-                f"expected one integer per sample"
+                f"expected one integer per sample; of one-hot rows take argmax(axis=1)"
             )
         self.weight = _weight(reduction, len(self.classes))
         self._samples = np.arange(len(self.classes))
 
     def __call__(self, z: FloatArray) -> FloatArray:
         """Terms, one per sample."""
+        if self.classes.size and not 0 <= self.classes.min() <= self.classes.max() < z.shape[-1]:
+            raise InputError(
+                f"SoftmaxCrossEntropy: classes go from {self.classes.min()} to {self.classes.max()}; expected 0 to "
+                f"{z.shape[-1] - 1}, one for each feature of the last stage"
+            )
         top = z.max(axis=-1)
         powers = z - top[..., None]
         total = np.exp(powers, out=powers).sum(axis=-1)
@@ -119,7 +144,7 @@ class SoftmaxCrossEntropy:
         # exp and log round as numbers near 1 do, however small a term is
         return (p, others, true), self.weight * np.maximum(1.0, np.abs(self(z.T)))
 
-    def column(self, prepared: tuple[FloatArray, ...], j: IntArray, delta: FloatArray) -> FloatArray:
+    def column(self, prepared: tuple[FloatArray, ...], j: IntArray, delta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """``log(others + p exp(d))``, less d where the class is the true one."""
         p, others, true = (rows_of(part, j)[:, None] for part in prepared)
         change = np.vecdot(delta, true)
@@ -127,10 +152,13 @@ class SoftmaxCrossEntropy:
         delta *= p
         delta += others
         np.log(delta, out=delta)
-        return np.asarray(self.weight * (delta.sum(axis=-1) - change))
+        change = self.weight * (delta.sum(axis=-1) - change)
+        return change, np.abs(change)
 
 
 def _weight(reduction: str, samples: int) -> float:
-    if reduction not in ("sum", "mean"):
+    if not isinstance(reduction, str) or reduction not in ("sum", "mean"):
         raise InputError(f"reduction: got {reduction!r}; expected 'sum' or 'mean'")
+    if not samples:
+        raise InputError("loss: there are no samples; expected at least one")
     return 1.0 if reduction == "sum" else 1.0 / samples

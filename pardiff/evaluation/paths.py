@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pardiff.errors import InputError
 from pardiff.evaluation.batched import MEMORY, Batched, tune
+from pardiff.evaluation.estimate import formula
 from pardiff.evaluation.evaluator import Evaluator
 from pardiff.evaluation.fast import Doubt, Fast
 from pardiff.evaluation.incremental import IncrementalEvaluator
@@ -56,6 +58,7 @@ def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
     """
     if options.method == "complex" or (problem.incremental is None and problem.batch_fun is None):
         return Path(POINTWISE, plain)
+    rows = options.batch_size
     try:
         if problem.incremental is not None:
             return Path(INCREMENTAL, IncrementalEvaluator(plain, problem.incremental))
@@ -63,17 +66,27 @@ def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
             return Path(POINTWISE, plain)
         assert problem.batch_fun is not None
         memory = MEMORY if options.memory is None else options.memory
-        most = 2 * plain.layout.size
-        spent, rows = 0, options.batch_size
+        spent = 0
         if rows is None:
-            tuned = tune(plain, problem.batch_fun, most, memory)
+            tuned = tune(plain, problem.batch_fun, most_rows(plain.layout.size, options), memory)
             spent, rows = tuned.nfev, tuned.rows
+        rows = min(rows, most_rows(plain.layout.size, options))
         if rows == 1:
             return Path(POINTWISE, plain, nfev=spent)
         return Path(BATCHED, Batched(plain, problem.batch_fun, rows), rows, nfev=spent + rows)
+    except MemoryError:
+        raise InputError(
+            f"batch_size: a batch of {rows} rows of {plain.layout.size:,} parameters does not fit into memory; give a "
+            f"smaller one"
+        ) from None
     except Doubt as doubt:
         name = BATCHED if problem.incremental is None else INCREMENTAL
         return Path(POINTWISE, plain, doubt=f"{TITLES[name]}: {doubt}")
+
+
+def most_rows(count: int, options: Settings) -> int:
+    """Rows that a batch can fill at the most."""
+    return max(2, count * formula(options).nfev)
 
 
 def open_path(problem: Problem, plain: Pointwise, name: str, rows: int) -> Evaluator:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pardiff.errors import InputError
+from pardiff.errors import InputError, closest
 from pardiff.evaluation.chain import Chain, apply, bias_of, forward, loss_terms, names_of, split
 from pardiff.evaluation.stages import Affine, Elementwise, rows_of
 from pardiff.problem.parameters import FloatArray, IntArray
@@ -31,6 +31,9 @@ class Propagation:
         self._activations, self._flat = forward(chain, self._arrays)
         self._terms = loss_terms(chain, self._activations[-1], self._flat[-1])
         self._stage = {name: k for k, stage in enumerate(chain.stages) for name in names_of(stage)}
+        for name in chain.penalties:
+            if name not in self._arrays:
+                raise InputError(f"Chain: penalties has an array {name!r}; {closest(name, list(self._arrays))} of x0")
         for name in self._arrays:
             if name not in self._stage and name not in chain.penalties:
                 raise InputError(f"Chain: array {name!r} of x0 is used by no stage")
@@ -68,7 +71,7 @@ class Propagation:
             widths += [len(z) for z in self._activations[number + 1 :]]
             if number < len(stages) or self._column is None:
                 widths.append(len(self._activations[-1]))
-        return max(1, int(self.chain.memory // (8 * self._terms.size * max(widths) * points)))
+        return max(1, int(self.chain.memory // max(1, 8 * self._terms.size * max(widths) * points)))
 
     def _after_elementwise(self, k: int) -> int:
         """The first stage from k on that is not elementwise."""
@@ -96,6 +99,11 @@ class Propagation:
         if penalty is not None:
             start = self._float(array).reshape(-1)[index][:, None]
             before, after = penalty(start), penalty(start + displacement)
+            if np.shape(before) != start.shape or np.shape(after) != displacement.shape:
+                raise InputError(
+                    f"Chain: the penalty of {array!r} returned the shape {np.shape(after)} for {displacement.shape}; "
+                    f"expected a term for each element, as in lambda w: 0.5 * decay * w**2"
+                )
             change = change + (after - before)
             size = size + np.maximum(np.abs(before), np.abs(after))
         return change, size
@@ -113,8 +121,8 @@ class Propagation:
             rows = rows_of(self._activations[k], i)
             last = k + 1 == len(self.chain.stages)
             if last and self._column is not None and hasattr(self.chain.loss, "line"):
-                change = self.chain.loss.line(self._column, j, rows, displacement)
-                return change, self._size + np.abs(change)
+                change, size = self.chain.loss.line(self._column, j, rows, displacement)
+                return change, self._size + size
             delta = rows[:, None, :] * displacement[:, :, None]
         return self._from_column(k + 1, j, delta)
 
@@ -134,8 +142,8 @@ class Propagation:
                 return self._from_product(number, self._matrix[number][j], delta)
         if self._column is None:
             return self._from_all(len(self.chain.stages), self._spread(len(self.chain.stages), j, delta))
-        change = self.chain.loss.column(self._column, j, delta)  # type: ignore[attr-defined]
-        return change, self._size + np.abs(change)
+        change, size = self.chain.loss.column(self._column, j, delta)  # type: ignore[attr-defined]
+        return change, self._size + size
 
     def _spread(self, k: int, j: IntArray, delta: FloatArray) -> FloatArray:
         """All features of the input of stage k, of which one is moved."""
@@ -160,15 +168,15 @@ class Propagation:
         spare = self._buffer("spare", wide.shape)
         moves = delta.reshape(len(delta), -1)
         first = stages[k + 1] if k + 1 < following else None
-        by_addition = isinstance(first, Elementwise) and first.function is np.tanh and _largest(rows, moves) < SMALL
-        tiled = self._tiled(k + 2 if by_addition else k + 1, delta.shape[1])
-        left, right = factors(rows, moves, cubes=by_addition)
-        for number in range(len(rows)):
+        is_tanh = isinstance(first, Elementwise) and first.function is np.tanh
+        small = _largest(rows, moves) < SMALL if is_tanh else np.zeros(len(rows), dtype=bool)
+        left, right = factors(rows, moves, cubes=small)
+        for number, by_addition in enumerate(small.tolist()):
             piece = np.matmul(left[number], right[number], out=wide)
             if by_addition:
-                tanh_of_sum(tiled, piece, spare)
+                tanh_of_sum(self._tiled(k + 2, delta.shape[1]), piece, spare)
             else:
-                piece += tiled
+                piece += self._tiled(k + 1, delta.shape[1])
             for stage in stages[k + 1 + by_addition : following]:
                 assert isinstance(stage, Elementwise)
                 piece = stage.overwrite(piece)
@@ -240,21 +248,22 @@ class Propagation:
         return self._buffers[name]
 
 
-def _largest(rows: FloatArray, moves: FloatArray) -> float:
-    """A limit of what any element of a row times any of a move can be."""
-    return float(max(rows.max(), -rows.min()) * max(moves.max(), -moves.min()))
+def _largest(rows: FloatArray, moves: FloatArray) -> FloatArray:
+    """A limit of what any element of a row times any of its move can be, for each row by itself."""
+    return np.asarray(np.abs(rows).max(axis=1, initial=0.0) * np.abs(moves).max(axis=1, initial=0.0))
 
 
-def factors(rows: FloatArray, moves: FloatArray, *, cubes: bool) -> tuple[FloatArray, FloatArray]:
-    """Matrices (k, features, 2) and (k, 2, m samples) whose products are d, ``rows[i] x moves[i]``, or d - d**3 / 3.
+def factors(rows: FloatArray, moves: FloatArray, *, cubes: Any) -> tuple[FloatArray, FloatArray]:
+    """Matrices (k, features, 2) and (k, 2, m samples) whose products are d, ``rows[i] x moves[i]``.
 
-    A matrix product, since rows of scalar times vector are slower in NumPy than in BLAS, and of two columns, since
-    NumPy gives BLAS no product with one.
+    Where ``cubes`` is true they are d - d**3 / 3. A matrix product, since rows of scalar times vector are slower in
+    NumPy than in BLAS, and of two columns, since NumPy gives BLAS no product with one.
     """
     left, right = np.zeros((*rows.shape, 2)), np.zeros((len(moves), 2, moves.shape[1]))
     left[:, :, 0], right[:, 0] = rows, moves
-    if cubes:
-        left[:, :, 1], right[:, 1] = rows * rows * rows / -3.0, moves * moves * moves
+    if cubes.any():
+        left[cubes, :, 1] = rows[cubes] ** 2 * rows[cubes] / -3.0
+        right[cubes, 1] = moves[cubes] ** 2 * moves[cubes]
     return left, right
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,12 @@ class Affine:
     bias: str | None = None
     transposed: bool = False
 
+    def __post_init__(self) -> None:
+        """Arrays are named here, and not given."""
+        for name in (self.weight, self.bias):
+            if not (isinstance(name, str) or (name is None and name is self.bias)):
+                raise InputError(f"Affine: got a {type(name).__name__}; expected the name of an array of x0")
+
     @property
     def names(self) -> tuple[str, ...]:
         """Arrays that it uses."""
@@ -77,7 +83,7 @@ class Elementwise:
 
     function: Callable[[Any], Any]
 
-    names: tuple[str, ...] = ()
+    names: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, a: FloatArray, *_: FloatArray) -> FloatArray:
         """The function of every element."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pardiff.evaluation.evaluator import Bounds, Coordinates, Evaluator
 from pardiff.evaluation.failures import described
 from pardiff.evaluation.fast import Doubt, Fast, one_of_each
 from pardiff.evaluation.noise import REPEATS, Noise, measure_noise, measure_relative_noise, measure_scatter
-from pardiff.evaluation.paths import BATCHED, INCREMENTAL, POINTWISE, Path, choose_path, seconds_per_pass
+from pardiff.evaluation.paths import BATCHED, POINTWISE, Path, choose_path, seconds_per_pass
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.numerics.differences import Precision
 from pardiff.numerics.noise import has_single_precision
@@ -29,7 +29,7 @@ from pardiff.problem.parameters import (
     parse_parameters,
     parse_typical,
 )
-from pardiff.problem.problem import Problem
+from pardiff.problem.problem import OneByOne, Problem
 from pardiff.problem.settings import Settings
 
 LARGEST_EPS = 0.1
@@ -39,6 +39,8 @@ FINER = 1 / 16
 ORDINARY = 8.0
 """Noise of up to this many machine epsilons is the rounding of a function that is not noisy."""
 
+COARSER = 30.0
+"""Times by which the values of a batch may scatter more than those of fun: products of matrices add in another way."""
 MOST_LINES = 4
 """Coordinates along which the noise of an incremental evaluator is measured."""
 
@@ -87,6 +89,8 @@ class Start:
     """Of fun itself; differs from eps and noise where the path is incremental."""
     doubt: str
     """Why a faster path that the problem offers is not taken."""
+    declined: bool
+    """Whether the problem has a batch_fun that is not used, since it is no faster."""
     seconds: float
     """Duration of a pass on that path."""
     nfev: int
@@ -126,11 +130,7 @@ def evaluate_start(problem: Problem, options: Settings, doubt: str = "") -> tupl
         path = choose_path(problem, options, plain)
     sigma = 0.0
     if deterministic:
-        few = path.name == INCREMENTAL
-        batched = path.evaluator if path.name == BATCHED else plain
-        found = measure_noise(batched, at, options.seed or 0, lines=1 if few else 3)
-        if batched is not plain:
-            found = replace(found, probe=found.probe + plain.origin[0])
+        found = measure_noise(plain, at, options.seed or 0, lines=3 if path.name == POINTWISE else 1)
     else:
         sigma, level = measure_scatter(plain, layout.size)
         found = Noise(level, max(plain.origin[1], level), True, np.nan, False, False, REPEATS)
@@ -138,15 +138,15 @@ def evaluate_start(problem: Problem, options: Settings, doubt: str = "") -> tupl
     single = found.single_precision or (problem.terms and has_single_precision(value.raw))
     itemsize = min(value.itemsize, 4) if single else value.itemsize
     check = Precision(_epsilon(found, itemsize, int(at.itemsize.min())), 0.0 if problem.terms else found.level)
-    precision, slope_noise, more = check, None, 0
+    precision, slope_noise, more, seconds = check, None, 0, value.seconds
     if options.method == "complex":
         slope_noise, more = measure_slope_noise(plain, at, check, options.seed or 0)
     if path.name != POINTWISE:
         try:
             precision, more = _of_path(path, at, check, options.seed or 0)
+            seconds = seconds_per_pass(path.evaluator, value.seconds, formula(options).nfev)
         except Doubt as refutation:
             return evaluate_start(problem, options, f"{path.title}: {refutation}")
-    points = formula(options).nfev
     start = Start(
         layout=layout,
         arrays=arrays,
@@ -167,7 +167,8 @@ def evaluate_start(problem: Problem, options: Settings, doubt: str = "") -> tupl
         rows=path.rows,
         check=check,
         doubt=path.doubt,
-        seconds=seconds_per_pass(path.evaluator, value.seconds, points),
+        declined=path.name == POINTWISE and problem.batch_fun is not None and not path.doubt,
+        seconds=seconds,
         nfev=2 + callable(problem.grad) + found.nfev + more + path.nfev,
     )
     return start, path.evaluator
@@ -180,8 +181,15 @@ def _of_path(path: Path, at: Coordinates, check: Precision, seed: int) -> tuple[
     doubt, spent = path.evaluator.verify_afar(some, check)
     if doubt:
         raise Doubt(doubt)
-    if path.name != INCREMENTAL:
-        return check, spent
+    if path.name == BATCHED:
+        found = measure_noise(path.evaluator, at, seed)
+        error = max(check.noise, check.eps * path.evaluator.origin[1])
+        if found.level > COARSER * error:
+            raise Doubt(
+                f"its values scatter by {found.level:.1e}, those of fun by no more than {error:.1e}: it computes to "
+                f"fewer digits than fun"
+            )
+        return Precision(check.eps, max(check.noise, 0.0 if check.noise == 0 else found.level)), spent + found.nfev
     eps = float(np.finfo(np.float64).eps)
     relative, more = measure_relative_noise(path.evaluator, some[:MOST_LINES], seed)
     return Precision(min(LARGEST_EPS, max(eps, relative if relative > ORDINARY * eps else 0.0)), 0.0), spent + more
@@ -199,6 +207,8 @@ class Glance:
     """How fun would be evaluated."""
     seconds: float
     """Duration of a pass so."""
+    doubt: str = ""
+    """Why a faster path is not taken."""
 
 
 def glance(problem: Problem, options: Settings) -> Glance:
@@ -216,19 +226,29 @@ def glance(problem: Problem, options: Settings) -> Glance:
     if problem.bounds is not None:
         check_inside(layout, flatten(layout, arrays), parse_bounds(layout, problem.bounds))
     x = layout.structure(arrays)
-    raw = _call(x, problem.args, "fun", problem.fun)
+    raw = _call(x, problem.args, _name(problem), problem.fun)
     itemsize = (_check_terms if problem.terms else _check_value)(raw)
     begin = time.perf_counter()
-    _call(x, problem.args, "fun", problem.fun)
+    _call(x, problem.args, _name(problem), problem.fun)
     seconds = time.perf_counter() - begin
     if not fast:
         return Glance(layout.size, DEFAULT_RTOL[itemsize], POINTWISE, seconds)
     plain = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
     plain.take(raw)
     path = choose_path(problem, options, plain)
-    return Glance(
-        layout.size, DEFAULT_RTOL[itemsize], path.name, seconds_per_pass(path.evaluator, seconds, formula(options).nfev)
-    )
+    try:
+        if isinstance(path.evaluator, Fast):
+            typical = parse_typical(layout, options.typical)
+            some = Coordinates.of(plain, one_of_each(plain, options.seed or 0), None, typical)
+            refutation, _ = path.evaluator.verify_afar(
+                some, Precision(ORDINARY * float(np.finfo(f"f{itemsize}").eps), 0.0)
+            )
+            if refutation:
+                raise Doubt(refutation)
+        each = seconds_per_pass(path.evaluator, seconds, formula(options).nfev)
+    except Doubt as error:
+        return Glance(layout.size, DEFAULT_RTOL[itemsize], POINTWISE, seconds, f"{path.title}: {error}")
+    return Glance(layout.size, DEFAULT_RTOL[itemsize], path.name, each, path.doubt)
 
 
 @dataclass(frozen=True)
@@ -293,6 +313,11 @@ def _relative(noise: Noise, eps: float) -> float:
     """Noise relative to fun; 0 where it is no more than rounding, so that steps do not depend on luck."""
     relative = noise.level / noise.scale if noise.scale > 0 else 0.0
     return relative if relative > ORDINARY * eps else 0.0
+
+
+def _name(problem: Problem) -> str:
+    """What the user has given as fun."""
+    return "batch_fun" if isinstance(problem.fun, OneByOne) else "fun"
 
 
 def _call(x: Structure, args: tuple[Any, ...], what: str, function: Any) -> Any:

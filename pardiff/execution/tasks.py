@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pardiff.errors import PardiffError, WorkerError
 from pardiff.evaluation.estimate import Estimates, Rule, by_search, by_stencil, by_steps
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
-from pardiff.evaluation.fast import Doubt
+from pardiff.evaluation.fast import Doubt, Fast, one_of_each
 from pardiff.evaluation.paths import open_path
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.planning.waves import SEARCH, STENCIL, STEPS, Wave
@@ -61,7 +61,12 @@ def open_session(problem: Problem, layout: Layout, arrays: list[NDArray[Any]], r
         base = plain.at_start()
     except Exception as error:
         raise WorkerError(f"fun raised {type(error).__name__} at x0 here, but not in the client: {error}") from error
-    return Session(open_path(problem, plain, rule.path, rule.rows), rule, parse_bounds(layout, problem.bounds), base)
+    evaluator, bounds = open_path(problem, plain, rule.path, rule.rows), parse_bounds(layout, problem.bounds)
+    if isinstance(evaluator, Fast):
+        doubt, _ = evaluator.verify_afar(Coordinates.of(plain, one_of_each(plain, 0), bounds, rule.typical), rule.check)
+        if doubt:
+            raise Doubt(doubt)
+    return Session(evaluator, rule, bounds, base)
 
 
 def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[BlockRecord, FloatArray]:
@@ -101,6 +106,7 @@ def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[Bl
         state="done",
         checksum=0,
         nfev=int(found.nfev.sum()) + checks,
+        checks=checks,
         seconds=time.perf_counter() - begin,
         attempt=attempt,
         worker=worker_name(),

@@ -30,6 +30,8 @@ class Plan:
     """Size of the store, uncompressed."""
     path: str = POINTWISE
     """How fun would be evaluated: ``pointwise``, ``batched`` or ``incremental``."""
+    doubt: str = ""
+    """Why a faster path of the problem would not be taken."""
 
     @property
     def seconds(self) -> float:
@@ -51,7 +53,9 @@ def first_wave(count: int, settings: Settings, seconds: float, workers: int, row
     return Wave(1, count, min(size, count))
 
 
-def make_plan(name: str, count: int, settings: Settings, seconds: float, workers: int, path: str = POINTWISE) -> Plan:
+def make_plan(
+    name: str, count: int, settings: Settings, seconds: float, workers: int, path: str = POINTWISE, doubt: str = ""
+) -> Plan:
     """The cost of an audit of n = ``count`` parameters.
 
     Parameters
@@ -74,4 +78,5 @@ def make_plan(name: str, count: int, settings: Settings, seconds: float, workers
         seconds_per_pass=seconds,
         bytes=count * BYTES_PER_COORDINATE,
         path=path,
+        doubt=doubt,
     )

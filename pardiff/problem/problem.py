@@ -83,13 +83,15 @@ class Problem:
         """Check what can be checked without calling anything."""
         if batch_fun is not None and not callable(batch_fun):
             raise InputError(f"batch_fun: got {type(batch_fun).__name__}; expected a callable that returns B floats")
-        if incremental is not None and not callable(getattr(incremental, "prepare", None)):
-            raise InputError(
-                f"incremental: got {type(incremental).__name__}; expected a Chain, or another object with a method "
-                f"prepare(x)"
-            )
+        if incremental is not None and (
+            isinstance(incremental, type) or not callable(getattr(incremental, "prepare", None))
+        ):
+            what = f"the class {incremental.__name__}" if isinstance(incremental, type) else type(incremental).__name__
+            raise InputError(f"incremental: got {what}; expected a Chain, or another object with a method prepare(x)")
         if fun is None and batch_fun is not None:
             fun = OneByOne(batch_fun)
+        if fun is None and callable(incremental):
+            fun = incremental  # a chain is its own loss
         if not callable(fun):
             raise InputError(f"fun: got {type(fun).__name__}; expected a callable that returns a float")
         if x0 is None:
@@ -117,7 +119,13 @@ class OneByOne:
 
     def __call__(self, x: Structure, *args: Any) -> Any:
         """fun of one point, as a batch of one."""
-        return np.asarray(self.batch_fun(_with_axis(x), *args))[0]
+        values = np.asarray(self.batch_fun(_with_axis(x), *args))
+        if not values.shape or len(values) != 1:
+            raise InputError(
+                f"batch_fun returned the shape {values.shape} for a batch of 1; expected (1,), a value for each row: "
+                f"the batch is the first axis of every array"
+            )
+        return values[0]
 
     @property
     def __name__(self) -> str:

@@ -96,6 +96,8 @@ class Summary:
     blocks_total: int
     parameters: int
     nfev: int
+    checks: int
+    """Values of a fast path that were compared with fun."""
     seconds: float
     """Wall time of the run that finished the audit."""
 
@@ -146,6 +148,7 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         blocks_total=sum(wave.blocks for wave in ledger.waves),
         parameters=ledger.layout.size,
         nfev=reconciliation.nfev,
+        checks=sum(record.checks for record in records),
         seconds=info["timings"].get("seconds", math.nan),
     )
 

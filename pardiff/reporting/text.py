@@ -24,8 +24,8 @@ WORST_COLUMNS = ("entry", "verdict", "analytical", "numerical", "± uncertainty"
 
 WAYS = {
     "pointwise": "",
-    "batched": "; batches of {rows} by batch_fun",
-    "incremental": "; evaluated incrementally, checked against fun in every block",
+    "batched": "; batches of {rows} by batch_fun, {compared}",
+    "incremental": "; evaluated incrementally, {compared}",
 }
 """How fun was evaluated, in words."""
 
@@ -85,8 +85,17 @@ def effort(summary: Summary) -> str:
     time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
         f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings['rtol']:g}, "
-        f"atol {settings['atol']:g}{WAYS[summary.start['path']].format(**summary.start)}"
+        f"atol {settings['atol']:g}{_way(summary)}"
     )
+
+
+def _way(summary: Summary) -> str:
+    """How fun was evaluated, and how often a fast path was compared with it."""
+    start = summary.start
+    if start["declined"]:
+        return "; fun pass by pass, as batch_fun is no faster"
+    compared = f"compared with fun at {summary.checks:,} points"
+    return WAYS[start["path"]].format(rows=start["rows"], compared=compared)
 
 
 def formula(settings: dict[str, Any]) -> str:

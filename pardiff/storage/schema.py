@@ -70,7 +70,7 @@ class BlockRecord:
     checksum: int
     """CRC-32 of the block's results, little-endian float64 of shape (quantities, coordinates)."""
     nfev: int
-    """Forward passes spent on the block."""
+    """Forward passes spent on the block, checks included."""
     seconds: float
     """Wall time on the worker."""
     attempt: int
@@ -78,6 +78,8 @@ class BlockRecord:
     worker: str
     base: float
     """fun at x0 on that worker."""
+    checks: int = 0
+    """Values of a fast path that were compared with fun."""
     errors: dict[str, str] = field(default_factory=dict)
     """What fun raised, by flat coordinate; at most `MOST_ERRORS` are kept."""
 

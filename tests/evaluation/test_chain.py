@@ -210,7 +210,29 @@ def test_float32_parameters():
     assert "evaluated incrementally" in str(result)
 
 
+def test_bits_do_not_depend_on_large_neighbours():
+    """Whether tanh is taken by its addition theorem is decided for each coordinate by itself."""
+    rng = np.random.default_rng(0)
+    x = {"W1": 0.3 * rng.normal(size=(4, 20)), "W2": 0.3 * rng.normal(size=(20, 12)), "W3": rng.normal(size=(12, 3))}
+    x["W2"][3] *= 40
+    stages = [Affine("W1"), Elementwise(np.tanh), Affine("W2"), Elementwise(np.tanh), Affine("W3")]
+    wide, narrow = (Chain(stages, SoftmaxCrossEntropy(CLASSES), X, memory=m).prepare(x) for m in (1 << 21, 1))
+    index, moves = np.arange(80), np.full((80, 2), 1e-5)
+    singly = np.concatenate([narrow.changes("W1", index[i : i + 1], moves[i : i + 1])[0] for i in index])
+
+    assert wide.changes("W1", index, moves)[0].tobytes() == singly.tobytes()
+
+
 BAD = {
+    "no list": (lambda: Chain(Affine("w"), np.sum, X), "expected a list of stages"),
+    "a class": (lambda: Chain([Elementwise], np.sum, X), "the class Elementwise"),
+    "an array for a name": (lambda: Affine(X), "expected the name of an array"),
+    "penalties": (lambda: Chain([], np.sum, X, penalties=["w"]), "expected a mapping of names to functions"),
+    "inputs of text": (lambda: Chain([], np.sum, "abc"), "no array of numbers"),
+    "no samples": (lambda: Chain([], np.sum, X[:0]), "no samples"),
+    "targets": (lambda: SquaredError(np.zeros((2, 2, 2))), "expected (samples, features)"),
+    "targets of text": (lambda: SquaredError("abc"), "no array of numbers"),
+    "one-hot": (lambda: SoftmaxCrossEntropy(np.eye(3)), "argmax(axis=1)"),
     "no loss": (lambda: Chain([], None, X), "loss is a NoneType"),
     "inputs": (lambda: Chain([], np.sum, X[0]), "expected (samples, features)"),
     "twice": (lambda: Chain([Affine("w"), Affine("w")], np.sum, X), "used by two stages"),
@@ -232,8 +254,9 @@ def test_what_cannot_be_a_chain(name):
 
 
 MISFITS = {
+    "a penalty": ([Affine("w")], {"w": np.ones(4)}, "penalties has an array 'W'"),
     "a name": ([Affine("v")], {"w": np.ones(4)}, "'v'"),
-    "a shape": ([Affine("w")], {"w": np.ones(5)}, "4 features"),
+    "a shape": ([Affine("w")], {"w": np.ones(5)}, "takes 5 features, but its inputs have 4"),
     "an idle array": ([Affine("w")], {"w": np.ones(4), "idle": np.ones(2)}, "'idle' of x0 is used by no stage"),
     "a bias": ([Affine("w", "b")], {"w": np.ones(4), "b": np.ones(2)}, "expected (1,)"),
     "a stage": ([lambda a: a[:2], Affine("w")], {"w": np.ones(4)}, "leading axes"),
@@ -247,7 +270,9 @@ def test_a_chain_that_does_not_fit_steps_aside(name):
     stages, x, said = MISFITS[name]
     result = pardiff.gradcheck(
         lambda x: float(np.sum(x["w"] ** 2)), lambda x: {k: 2 * v if k == "w" else 0 * v for k, v in x.items()}, x,
-        incremental=Chain(stages, SquaredError(np.ones(SAMPLES)), X),
+        incremental=Chain(
+            stages, SquaredError(np.ones(SAMPLES)), X, penalties={"W": np.square} if name == "a penalty" else None
+        ),
     )  # fmt: skip
 
     assert result.passed

@@ -263,6 +263,7 @@ class Clock:
 def test_tuning(each, rows, monkeypatch):
     """The size with the least time a pass is found, and none is taken that is not worth it."""
     clock = Clock(monkeypatch)
+    monkeypatch.setattr("pardiff.evaluation.batched.TUNING_SHARE", 100.0)
     found = tune(evaluator(clock.taking(1e-3), np.ones(32)), clock.taking(each), 64, 1e6)
 
     assert isinstance(found, Tuned)
@@ -272,9 +273,212 @@ def test_tuning(each, rows, monkeypatch):
 def test_memory_bounds_the_batch(monkeypatch):
     """No batch is larger than the memory allows."""
     clock = Clock(monkeypatch)
+    monkeypatch.setattr("pardiff.evaluation.batched.TUNING_SHARE", 100.0)
     found = tune(evaluator(clock.taking(1e-3), np.ones(100)), clock.taking(lambda b: 1e-3), 200, 100 * 8 * 20)
 
     assert found.rows == 16
+
+
+def test_a_small_job_is_not_tuned_for_long(monkeypatch):
+    """Tuning takes a part of what the passes would take one by one."""
+    clock = Clock(monkeypatch)
+    tune(evaluator(clock.taking(1e-3), np.ones(500)), clock.taking(lambda b: 1e-3 * b), 1000, 1e6)
+
+    assert clock.now < 0.5
+
+
+class Almost:
+    """Right changes of sum(x**4), but for some elements, or some displacements."""
+
+    def __init__(self, wrong=(), below=0.0):
+        self.wrong, self.below = wrong, below
+
+    def prepare(self, x):
+        return AlmostAt(self, x)
+
+
+class AlmostAt:
+    def __init__(self, what, x):
+        self.what, self.x = what, x
+
+    def changes(self, array, index, displacement):
+        before, after = self.x[index][:, None] ** 4, (self.x[index][:, None] + displacement) ** 4
+        change = after - before
+        change[np.isin(index, self.what.wrong)] *= 1.01
+        return np.where(np.abs(displacement) < self.what.below, 1.01 * change, change), np.maximum(before, after)
+
+
+def quartic(x):
+    return float(np.sum(x**4))
+
+
+def quartic_gradient(x):
+    return 4 * x**3
+
+
+@pytest.mark.parametrize("n", [50, 1000])
+@pytest.mark.parametrize("wrong", [(3,), (0, -1), (7, 20, 33)])
+def test_no_right_gradient_fails_by_a_few_wrong_elements(wrong, n):
+    """What alone can fail is compared with fun first, so that a fault of the evaluator is found, and not blamed."""
+    x = np.random.default_rng(n).uniform(1, 2, n)
+    result = pardiff.gradcheck(quartic, quartic_gradient, x, incremental=Almost([i % n for i in wrong]))
+
+    assert result.passed
+    assert [finding.kind for finding in result.findings] == ["fast_path"]
+
+
+def test_the_same_fault_at_the_ends_does_not_pass():
+    """The first and the last element of an array, where faults are most often, are always compared."""
+    x = np.random.default_rng(0).uniform(1, 2, 300)
+    g = quartic_gradient(x)
+    g[[0, -1]] *= 1.01
+    result = pardiff.gradcheck(quartic, g, x, incremental=Almost([0, 299]))
+
+    assert result.counts["fail"] == 2
+    assert {finding.kind for finding in result.findings} == {"fast_path", "mismatch"}
+
+
+def test_an_evaluator_that_is_wrong_at_small_displacements_alone():
+    """Steps that a search has chosen are compared too."""
+    x = np.random.default_rng(0).uniform(1, 2, 50)
+    for claim in (quartic_gradient, lambda x: 1.01 * quartic_gradient(x)):
+        plain = pardiff.gradcheck(quartic, claim, x)
+        fast = pardiff.gradcheck(quartic, claim, x, incremental=Almost(below=1e-3))
+
+        assert fast.verdict is plain.verdict
+
+
+def test_a_perfect_fit():
+    """Residuals that vanish are rounding, and what a chain makes of them does not fail a gradient of rounding."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X, w = rng.normal(size=(30, 4)), rng.normal(size=4)
+        y = X @ w
+        chain = pardiff.Chain([pardiff.Affine("x")], pardiff.SquaredError(y), X)
+        result = pardiff.gradcheck(
+            lambda x, X=X, y=y: float(np.sum((y - X @ x) ** 2)), lambda x, X=X, y=y: -2 * X.T @ (y - X @ x), w,
+            incremental=chain,
+        )  # fmt: skip
+
+        assert result.counts["fail"] == 0
+
+
+def test_a_batch_of_fewer_digits_steps_aside():
+    """It must not make a tolerance wide that fun does not need."""
+    x = np.random.default_rng(1).uniform(1, 2, 20)
+    result = pardiff.gradcheck(
+        lambda v: float(np.sum(v**2)), lambda v: 2 * v * (1 + 5e-4), x, batch_size=16,
+        batch_fun=lambda b: np.sum(b.astype("f4") ** 2, axis=1),
+    )  # fmt: skip
+
+    assert result.verdict is pardiff.Verdict.FAIL
+    assert "fast_path" in {finding.kind for finding in result.findings}
+    wide = pardiff.gradcheck(
+        lambda v: float(np.sum(np.exp(v))), lambda v: np.exp(v), x, batch_size=16,
+        batch_fun=lambda b: np.round(np.sum(np.exp(b), axis=1), 10),
+    )  # fmt: skip
+    assert wide.passed
+    assert [finding.kind for finding in wide.findings] == ["fast_path"]
+
+
+def test_a_batch_is_seen_from_afar():
+    """A fault below the rounding of small steps is found by a large one."""
+    result = pardiff.gradcheck(
+        lambda v: 1e4 + float(np.sum(v)) * (1 + 5e-6), lambda v: np.ones(5), np.linspace(0.5, 1, 5), batch_size=10,
+        batch_fun=lambda b: 1e4 + b.sum(axis=1),
+    )  # fmt: skip
+
+    assert "fast_path" in {finding.kind for finding in result.findings}
+
+
+def test_a_row_that_raises_does_not_change_the_bits_of_others():
+    """Good rows of a failing batch are evaluated in their own places."""
+    A = np.random.default_rng(0).normal(size=(40, 60))
+
+    def picky(x):
+        if (x[:, 17] > 1).any():
+            raise FloatingPointError("too large")
+        return np.sum(np.tanh(x @ A.T), axis=1)
+
+    found = [
+        pardiff.gradcheck(None, None, np.ones(60), batch_fun=picky, batch_size=16, block_size=size, refine="none")
+        for size in (1, 7, 60)
+    ]
+
+    assert len({r._ledger.array("numerical", r._ledger.layout.leaves[0]).tobytes() for r in found}) == 1
+
+
+EVALUATORS = {
+    "a forgotten axis": lambda x, i, d: (x[i] + d) ** 4 - x[i] ** 4,
+    "only one at a time": lambda x, i, d: 1 / 0 if len(i) > 1 else ((x[i][:, None] + d) ** 4 - x[i][:, None] ** 4),
+    "sizes of nan": lambda x, i, d: ((x[i][:, None] + d) ** 4 - x[i][:, None] ** 4, np.full(d.shape, np.nan)),
+    "sizes of strings": lambda x, i, d: ((x[i][:, None] + d) ** 4 - x[i][:, None] ** 4, np.full(d.shape, "a")),
+    "the value": lambda x, i, d: np.sum(x**4) + (x[i][:, None] + d) ** 4 - x[i][:, None] ** 4,
+    "complex": lambda x, i, d: (x[i][:, None] + d + 0j) ** 4 - x[i][:, None] ** 4,
+}
+
+
+class By:
+    def __init__(self, change, group=None):
+        self.change = change
+        if group:
+            self.group = group
+
+    def prepare(self, x):
+        self.x = x
+        return self
+
+    def changes(self, array, index, displacement):
+        return self.change(self.x, index, displacement)
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_what_evaluators_do_wrong(name):
+    """Each steps aside with a sentence, in a check and in a plan."""
+    x = np.linspace(1, 2, 200)
+    problem = pardiff.Problem(quartic, quartic_gradient, x, incremental=By(EVALUATORS[name]))
+    result = pardiff.gradcheck(problem)
+
+    assert result.passed
+    assert [finding.kind for finding in result.findings] == ["fast_path"]
+    assert pardiff.plan(problem).doubt
+
+
+def test_what_groups_do_wrong():
+    """A group that cannot be asked steps aside."""
+    for group in (lambda *_: 1 / 0, lambda *_: None):
+        result = pardiff.gradcheck(
+            quartic, quartic_gradient, np.linspace(1, 2, 20),
+            incremental=By(lambda x, i, d: (x[i][:, None] + d) ** 4 - x[i][:, None] ** 4, group),
+        )  # fmt: skip
+
+        assert result.passed
+        assert "group()" in result.findings[0].message
+
+
+def test_a_right_evaluator_may_write_to_its_arguments():
+    """It gets copies."""
+
+    def change(x, i, d):
+        before = x[i][:, None] ** 4
+        d += x[i][:, None]
+        i[:] = 0
+        return d**4 - before
+
+    result = pardiff.gradcheck(quartic, quartic_gradient, np.linspace(1, 2, 20), incremental=By(change))
+
+    assert result.passed
+    assert not result.findings
+
+
+def test_a_mended_evaluator_is_another_audit(tmp_path):
+    """Results of a store are not those of an evaluator that has changed since, nor of none at all."""
+    x = np.linspace(1, 2, 20)
+    pardiff.gradcheck(quartic, quartic_gradient, x, incremental=Almost([3]), store=tmp_path / "a")
+    for other in (Almost([4]), None):
+        with pytest.raises(pardiff.FingerprintError, match="another incremental"):
+            pardiff.gradcheck(quartic, quartic_gradient, x, incremental=other, store=tmp_path / "a")
+    pardiff.gradcheck(quartic, quartic_gradient, x, incremental=Almost([3]), store=tmp_path / "a")
 
 
 def test_a_batch_of_another_length_is_a_doubt():
