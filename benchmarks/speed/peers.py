@@ -113,7 +113,7 @@ def joblib_chunks(fun, x, count):
     from joblib import Parallel, delayed
 
     edges = np.linspace(0, count, 9).astype(int).tolist()
-    with Parallel(n_jobs=2) as parallel:
+    with Parallel(n_jobs=2, max_nbytes=None) as parallel:  # arrays that are mapped could not be changed in place
         parallel(delayed(in_place)(fun, x.copy(), 0, 1) for _ in range(2))
         jobs = [delayed(in_place)(fun, x.copy(), a, b) for a, b in pairwise(edges)]
         return timed(lambda: parallel(jobs))

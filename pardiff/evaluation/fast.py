@@ -49,7 +49,7 @@ class Fast:
         self.layout = plain.layout
         self.failures = plain.failures
         self._ends: list[Sample] = []
-        self._others: list[Sample] = []
+        self._others: dict[int, tuple[int, Sample]] = {}
         self._searched: list[Sample] = []
 
     def at_start(self) -> float:
@@ -86,20 +86,28 @@ class Fast:
         leaf = self.layout.leaves[number]
         rng = np.random.default_rng([int(index[0]), len(index)])
         ends = np.flatnonzero((index == leaf.start) | (index == leaf.stop - 1)).tolist()
+        seen, _ = self._others.get(number, (0, None))
         for row in (*ends, int(rng.integers(len(index)))):
             column = int(rng.integers(displacement.shape[1]))
             move = float(displacement[row, column])
-            if np.isfinite(move):
-                sample = Sample(int(index[row]), move, float(changes[row, column]), float(sizes[row, column]))
-                (self._ends if row in ends else self._others).append(sample)
+            if not np.isfinite(move):
+                continue
+            sample = Sample(int(index[row]), move, float(changes[row, column]), float(sizes[row, column]))
+            if row in ends:
+                self._ends.append(sample)
+            elif rng.random() * (seen + len(index)) < len(index):  # each that has been seen is as likely to stay
+                self._others[number] = seen + len(index), sample
+        if number in self._others:
+            self._others[number] = seen + len(index), self._others[number][1]
 
     def confirm(self, index: int, step: float) -> None:
         """Keep the change at the step that a search has chosen."""
 
     def forget(self) -> None:
         """Drop what was kept."""
-        for kept in (self._ends, self._others, self._searched):
-            kept.clear()
+        self._ends.clear()
+        self._others.clear()
+        self._searched.clear()
 
     def verify(self, precision: Precision) -> tuple[str, int]:
         """Compare what was kept since the last time with fun itself.
@@ -116,8 +124,9 @@ class Fast:
         nfev : int
             Passes spent.
         """
+        others = [sample for _, sample in self._others.values()]
         half = _some(self._ends, MOST_CHECKS // 2)
-        samples = [*half, *_some(self._others, MOST_CHECKS - len(half)), *_some(self._searched, MOST_CONFIRMED)]
+        samples = [*half, *_some(others, MOST_CHECKS - len(half)), *_some(self._searched, MOST_CONFIRMED)]
         self.forget()
         for number, sample in enumerate(samples, 1):
             doubt = self._differs(sample, precision)
