@@ -114,7 +114,7 @@ class Propagation:
         samples = self._terms.size
         if array == stage.bias:
             j = index
-            delta = np.empty((*displacement.shape, samples))
+            delta = self._buffer("delta", (*displacement.shape, samples))
             delta[:] = displacement[:, :, None]
         else:
             i, j = split(index, stage, self.shapes[array])
@@ -123,7 +123,8 @@ class Propagation:
             if last and self._column is not None and hasattr(self.chain.loss, "line"):
                 change, size = self.chain.loss.line(self._column, j, rows, displacement)
                 return change, self._size + size
-            delta = rows[:, None, :] * displacement[:, :, None]
+            delta = self._buffer("delta", (*displacement.shape, samples))
+            np.multiply(rows[:, None, :], displacement[:, :, None], out=delta)
         return self._from_column(k + 1, j, delta)
 
     def _from_column(self, k: int, j: IntArray, delta: FloatArray) -> tuple[FloatArray, FloatArray]:
