@@ -1,4 +1,4 @@
-"""Peak memory of the client and of a worker for many parameters: it must be O(n)."""
+"""Peak memory of the client and of a worker for many parameters, beyond that of a tiny audit: it must be O(n)."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ def peak():
 if __name__ == "__main__":
     n = int(sys.argv[1])
     with embedded_cluster(2) as executor, tempfile.TemporaryDirectory() as folder:
-        pardiff.gradcheck(first, first_gradient, np.ones(4), executor=executor.client)
+        pardiff.gradcheck(first, first_gradient, np.ones(4), executor=executor.client, store=folder + "/first")
         before = peak(), max(executor.client.run(peak).values())
         result = pardiff.gradcheck(
             first, first_gradient, np.linspace(1, 2, n), executor=executor.client, store=folder + "/a", atol=1e-6

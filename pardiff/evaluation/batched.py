@@ -96,7 +96,7 @@ class Batched(Fast):
             some = np.flatnonzero(batch == number)
             rows = (place[some] % each)[:, None] * points + np.arange(points)
             changes[some], sizes[some] = self._one(owner[some], local[some], rows, displacement[some], index[some])
-        for number, mine in grouped(owner):
+        for number, mine in self.layout.parts(index):
             self.note(number, index[mine], displacement[mine], changes[mine], sizes[mine])
         return changes, sizes
 

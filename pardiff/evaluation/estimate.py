@@ -1,4 +1,4 @@
-"""Derivatives of many coordinates: by a fixed stencil, by that stencil at two steps, or by a step search."""
+"""Derivatives of many coordinates: by a fixed stencil, or by that stencil at two steps."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
 from pardiff.numerics import levels
-from pardiff.numerics.adaptive import search
 from pardiff.numerics.complexstep import STEP, complex_bar
 from pardiff.numerics.differences import Precision, bend, difference, truncation
-from pardiff.numerics.levels import Found
 from pardiff.numerics.stencils import SCHEMES, Stencil, candidates, named
-from pardiff.numerics.steps import displacements, fit, largest_step, spacing, steps
+from pardiff.numerics.steps import displacements, fit, largest_step, steps
 from pardiff.problem.parameters import FloatArray, IntArray, grouped
 from pardiff.problem.settings import DEFAULT_ORDER, Settings
 
@@ -160,7 +158,7 @@ def by_stencil(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
         flat = np.arange(len(at))[rows][results[0].flat]
         if len(flat):
             found.put(flat, _from_afar(evaluator, stencil, rule, at[flat], found.part(flat)))
-    return _with_failures(evaluator, at.index, found)
+    return with_failures(evaluator, at.index, found)
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ class Fixed:
 def _fixed(evaluator: Evaluator, stencil: Stencil, rule: Rule, at: Coordinates, step: FloatArray) -> Fixed:
     """Differentiate by one stencil with given steps."""
     taken = displacements(at.x, step, stencil, at.itemsize, at.lower, at.upper)
-    values, sizes = _values(evaluator, stencil, at, taken)
+    values, sizes = values_at(evaluator, stencil, at, taken)
     with np.errstate(all="ignore"):  # non-finite values of fun are results here, marked as such below
         derivative, rounding = difference(stencil, taken, values, rule.precision.errors(sizes))
         bent = bend(stencil, taken, values)
@@ -234,17 +232,17 @@ def _both(stencil: Stencil, near: Fixed, far: Fixed) -> Estimates:
     return Estimates(found.numerical, bar, found.step, found.nfev + other.nfev, state, found.scheme, bar)
 
 
-def _values(
+def values_at(
     evaluator: Evaluator, stencil: Stencil, at: Coordinates, taken: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Values and sizes at all points of a stencil, each of shape (k, points); those at x0 are known."""
     moves = np.empty((len(at), stencil.nfev), order="F")
     for column, j in enumerate(stencil.moved):
         moves[:, column] = taken[:, j]
-    return _with_origin(stencil, evaluator.origin, evaluator.along_coordinates(at.index, moves, at.place))
+    return with_origin(stencil, evaluator.origin, evaluator.along_coordinates(at.index, moves, at.place))
 
 
-def _with_origin(
+def with_origin(
     stencil: Stencil, origin: tuple[float, float], found: tuple[FloatArray, FloatArray]
 ) -> tuple[FloatArray, FloatArray]:
     """Values and sizes at the moved points of a stencil, with those at x0 put among them."""
@@ -281,74 +279,7 @@ def by_steps(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
     return by_stencil(evaluator, replace(rule, two_steps=True), at)
 
 
-def by_search(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
-    """The step search, coordinate by coordinate."""
-    found = Estimates.empty(len(at))
-    for row in range(len(at)):
-        result = _searched(evaluator, rule, at[row : row + 1])
-        found.put(slice(row, row + 1), result)
-        side = -1.0 if result.scheme[0] == SCHEMES.index("backward") else 1.0
-        evaluator.confirm(int(at.index[row]), side * float(result.step[0]))
-    return _with_failures(evaluator, at.index, found)
-
-
-def _searched(evaluator: Evaluator, rule: Rule, at: Coordinates) -> Estimates:
-    """Try the schemes in turn until one gives a bar."""
-    nfev, state, best = 0, NO_ROOM, None
-    least = 2.0 * float(spacing(at.x, at.itemsize)[0])
-    for stencil in rule.stencils:
-        sampler = Sampler(evaluator, stencil, at)
-        result = search(sampler, stencil, float(at.x[0]), rule.precision, rule.target, float(at.typical[0]), least)
-        nfev += sampler.nfev
-        state = NONFINITE if sampler.nonfinite else state
-        if result is None:
-            continue
-        if best is None or result.uncertainty < best[0].uncertainty:
-            best = (result, stencil.scheme)
-        # beside a bound there may be more room on one side than on both
-        room = float(largest_step(at.x, stencil, at.lower, at.upper)[0])
-        if best[0].uncertainty <= rule.target * abs(best[0].derivative) or room >= CLOSE * float(at.scale[0]):
-            break
-    if best is not None:
-        state = KINKED if best[0].kink else FLAT if best[0].flat else SEARCHED
-        return _one(best[0], nfev, state, best[1])
-    return _one(Found(np.nan, np.nan, np.nan, margin=np.nan), nfev, state, "none")
-
-
-class Sampler:
-    """fun at the points of a stencil around one coordinate, for any step."""
-
-    def __init__(self, evaluator: Evaluator, stencil: Stencil, at: Coordinates) -> None:
-        self.evaluator = evaluator
-        self.stencil = stencil
-        self.at = at
-        self.nfev = 0
-        self.nonfinite = False
-
-    def __call__(self, step: float) -> levels.Points | None:
-        """Displacements, values and sizes; None where the step does not fit or fun is not finite."""
-        at, stencil = self.at, self.stencil
-        asked = np.array([step])
-        if not asked <= largest_step(at.x, stencil, at.lower, at.upper):
-            return None
-        taken = displacements(at.x, asked, stencil, at.itemsize, at.lower, at.upper)
-        if not np.isfinite(taken).all():
-            return None
-        self.nfev += stencil.nfev
-        value, size = self.evaluator.along_coordinate(int(at.index[0]), taken[0, list(stencil.moved)])
-        values, sizes = _with_origin(stencil, self.evaluator.origin, (value[None], size[None]))
-        if not np.isfinite(values).all():
-            self.nonfinite = True
-            return None
-        return taken, values, sizes
-
-
-def _one(found: Found, nfev: int, state: int, scheme: str) -> Estimates:
-    numbers = (found.derivative, found.uncertainty, found.step, nfev, state, SCHEMES.index(scheme), found.margin)
-    return Estimates(*(np.array([float(number)]) for number in numbers))
-
-
-def _with_failures(evaluator: Evaluator, index: IntArray, found: Estimates) -> Estimates:
+def with_failures(evaluator: Evaluator, index: IntArray, found: Estimates) -> Estimates:
     """Mark the coordinates at which fun raised, unless a derivative was found all the same."""
     if not evaluator.failures:
         return found

@@ -39,13 +39,13 @@ class Evaluator(Protocol):
     ) -> tuple[FloatArray, FloatArray]:
         """Values and sizes with coordinate ``index[j]`` alone moved by ``displacement[j, c]``, each of shape (k, m).
 
-        NaN where fun raised (noted in ``failures``) or where the displacement is NaN (no pass is spent). The bits
-        of a value do not depend on what else is asked for. ``place`` says which of all the coordinates of a wave these
-        are: neighbours may be evaluated together.
+        The coordinates ascend. NaN where fun raised (noted in ``failures``) or where the displacement is NaN (no pass
+        is spent). The bits of a value do not depend on what else is asked for. ``place`` says which of all the
+        coordinates of a wave these are: neighbours may be evaluated together.
         """
 
     def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The same for a search along one coordinate, each of shape (m,)."""
+        """The same at some points along one coordinate, each of shape (m,)."""
 
     def along_direction(self, direction: FloatArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Values and sizes at ``x0 + displacement[j] * direction``, each of shape (k,); direction has shape (n,)."""
@@ -61,8 +61,8 @@ class Evaluator(Protocol):
     ) -> tuple[FloatArray, FloatArray]:
         """The same for ``x0 + (displacement[j] + i step) direction``."""
 
-    def confirm(self, index: int, step: float) -> None:
-        """Keep the change at a step for `verify`: a search has chosen it."""
+    def confirm(self, index: IntArray, displacement: FloatArray, place: IntArray) -> None:
+        """Keep the changes at a displacement of each coordinate for `verify`: searches have chosen them."""
 
     def verify(self, precision: Precision) -> tuple[str, int]:
         """Compare some of the last values with fun itself: what is wrong with them, if anything, and passes spent."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
+from random import Random
 
 import numpy as np
 
@@ -83,25 +85,34 @@ class Fast:
         self, number: int, index: IntArray, displacement: FloatArray, changes: FloatArray, sizes: FloatArray
     ) -> None:
         """Keep some changes of an array for `verify`: of its first and last element, and of one at random."""
-        leaf = self.layout.leaves[number]
-        rng = np.random.default_rng([int(index[0]), len(index)])
-        ends = np.flatnonzero((index == leaf.start) | (index == leaf.stop - 1)).tolist()
-        seen, _ = self._others.get(number, (0, None))
-        for row in (*ends, int(rng.integers(len(index)))):
-            column = int(rng.integers(displacement.shape[1]))
+        leaf, count = self.layout.leaves[number], len(index)
+        rng = Random(f"{index[0]} {count}")  # much faster to make than one of NumPy's
+        ends = [row for row, end in ((0, leaf.start), (count - 1, leaf.stop - 1)) if index[row] == end]
+        seen, kept = self._others.get(number, (0, None))
+        for row in (*ends, rng.randrange(count)):
+            column = rng.randrange(displacement.shape[1])
             move = float(displacement[row, column])
-            if not np.isfinite(move):
+            if not isfinite(move):
                 continue
             sample = Sample(int(index[row]), move, float(changes[row, column]), float(sizes[row, column]))
             if row in ends:
                 self._ends.append(sample)
-            elif rng.random() * (seen + len(index)) < len(index):  # each that has been seen is as likely to stay
-                self._others[number] = seen + len(index), sample
-        if number in self._others:
-            self._others[number] = seen + len(index), self._others[number][1]
+            elif rng.random() * (seen + count) < count:  # each that has been seen is as likely to stay
+                kept = sample
+        if kept is not None:
+            self._others[number] = seen + count, kept
 
-    def confirm(self, index: int, step: float) -> None:
-        """Keep the change at the step that a search has chosen."""
+    def confirm(self, index: IntArray, displacement: FloatArray, place: IntArray) -> None:
+        """Keep the changes at the steps that searches have chosen, some at random where there are many."""
+        rows = np.flatnonzero(np.isfinite(displacement))
+        if len(rows) > MOST_CONFIRMED:
+            rng = np.random.default_rng([int(index[0]), len(index)])
+            rows = np.sort(rng.choice(rows, MOST_CONFIRMED, replace=False))
+        changes, sizes = self.along_coordinates(index[rows], displacement[rows, None], place[rows])
+        self._ends.clear()  # what searches looked at on their way decides nothing
+        self._others.clear()
+        columns = (index[rows], displacement[rows], changes[:, 0], sizes[:, 0])
+        self._searched += [Sample(*numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True)]
 
     def forget(self) -> None:
         """Drop what was kept."""

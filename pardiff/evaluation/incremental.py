@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from pardiff.evaluation.failures import described, is_interrupt
-from pardiff.evaluation.fast import Doubt, Fast, Sample
+from pardiff.evaluation.fast import Doubt, Fast
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.parameters import FloatArray, IntArray, Structure, grouped
+from pardiff.problem.parameters import FloatArray, IntArray, Structure
 
 PIECE = 1 << 14
 """Changes asked for in one call where the evaluator does not say how many it takes: what is computed with them
@@ -109,15 +109,13 @@ class IncrementalEvaluator(Fast):
         self, index: IntArray, displacement: FloatArray, place: IntArray
     ) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes, array by array."""
-        owner = self.layout.owner(index)
-        if len(index) and owner[0] == owner[-1] == owner.max() == owner.min():
-            changes, sizes = self._of_array(int(owner[0]), index, displacement)
-            self.note(int(owner[0]), index, displacement, changes, sizes)
-            return changes, sizes
         changes, sizes = (np.empty(displacement.shape, order="F") for _ in range(2))
-        for number, rows in grouped(owner):
-            changes[rows], sizes[rows] = self._of_array(number, index[rows], displacement[rows])
-            self.note(number, index[rows], displacement[rows], changes[rows], sizes[rows])
+        for number, rows in self.layout.parts(index):
+            found = self._of_array(number, index[rows], displacement[rows])
+            self.note(number, index[rows], displacement[rows], *found)
+            if rows == slice(0, len(index)):
+                return found
+            changes[rows], sizes[rows] = found
         return changes, sizes
 
     def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -125,12 +123,6 @@ class IncrementalEvaluator(Fast):
         number = int(self.layout.owner(np.array([index]))[0])
         changes, sizes = self._of_array(number, np.array([index]), displacement[None])
         return changes[0], sizes[0]
-
-    def confirm(self, index: int, step: float) -> None:
-        """Keep the change at the step that a search has chosen, to be compared with fun."""
-        if np.isfinite(step):
-            changes, sizes = self.along_coordinate(index, np.array([step]))
-            self._searched.append(Sample(index, step, float(changes[0]), float(sizes[0])))
 
     def _of_array(self, number: int, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         leaf = self.layout.leaves[number]

@@ -13,7 +13,7 @@ from pardiff.evaluation.complexstep import ComplexStep
 from pardiff.evaluation.failures import described, is_interrupt
 from pardiff.numerics.differences import Precision
 from pardiff.numerics.terms import compensated_sum, moved
-from pardiff.problem.parameters import FloatArray, IntArray, Layout, grouped, leaves_like
+from pardiff.problem.parameters import FloatArray, IntArray, Layout, leaves_like
 
 
 class Pointwise:
@@ -74,7 +74,7 @@ class Pointwise:
         """Copies of the leaves of x0."""
         return [array.copy() for array in self._arrays]
 
-    def confirm(self, index: int, step: float) -> None:
+    def confirm(self, index: IntArray, displacement: FloatArray, place: IntArray) -> None:
         """Nothing is to be compared: this is fun itself."""
 
     def verify(self, precision: Precision) -> tuple[str, int]:
@@ -84,12 +84,11 @@ class Pointwise:
     def point(self, index: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
         """Values of the coordinates in x0, the bytes of their dtype, and the numbers of their arrays."""
         x = np.empty(len(index))
-        itemsize = np.empty(len(index), dtype=np.int64)
-        owner = self.layout.owner(index)
-        for number, rows in grouped(owner):
+        itemsize, owner = np.empty(len(index), dtype=np.int64), np.empty(len(index), dtype=np.int64)
+        for number, rows in self.layout.parts(index):
             leaf = self.layout.leaves[number]
             x[rows] = self._flat[number][index[rows] - leaf.start]
-            itemsize[rows] = leaf.dtype.itemsize
+            itemsize[rows], owner[rows] = leaf.dtype.itemsize, number
         return x, itemsize, owner
 
     def along_coordinates(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pardiff.evaluation.estimate import Rule, Sampler
+from pardiff.evaluation.estimate import Rule, with_origin
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
-from pardiff.numerics.differences import difference
-from pardiff.numerics.levels import side_slopes
+from pardiff.evaluation.search import fitting
+from pardiff.numerics.levels import measure
 from pardiff.numerics.steps import largest_step, spacing
 
 PER_DECADE = 2
@@ -56,22 +56,23 @@ def sweep(evaluator: Evaluator, rule: Rule, at: Coordinates, label: str) -> Swee
     room = [float(largest_step(at.x, stencil, at.lower, at.upper)[0]) for stencil in rule.stencils]
     # the stencil that a bound leaves the most decades to
     stencil = rule.stencils[int(np.argmax(np.minimum(room, highest)))]
-    sampler = Sampler(evaluator, stencil, at)
-    found = []
-    for step in steps.tolist():
-        points = sampler(step)
-        if points is not None:
-            taken, values, sizes = points
-            derivative, rounding = difference(stencil, taken, values, rule.precision.errors(sizes))
-            found.append((step, float(derivative[0]), float(rounding[0]), side_slopes(stencil, taken, values)))
-    good = [point for point in found if np.isfinite(point[:3]).all()]
+    many = at[np.zeros(count, dtype=np.int64)]
+    taken = fitting(stencil, many, steps)
+    rows = np.isfinite(taken).all(axis=1)
+    moves = taken[rows][:, list(stencil.moved)]
+    found = evaluator.along_coordinate(int(at.index[0]), moves.reshape(-1))
+    values, sizes = with_origin(
+        stencil, evaluator.origin, (found[0].reshape(moves.shape), found[1].reshape(moves.shape))
+    )
+    levels = measure(stencil, steps[rows].tolist(), (taken[rows], values, sizes), rule.precision)
+    good = [level for level in levels if level is not None]
     return Sweep(
         coordinate=int(at.index[0]),
         label=label,
         scheme=stencil.scheme,
-        steps=tuple(point[0] for point in good),
-        derivatives=tuple(point[1] for point in good),
-        rounding=tuple(point[2] for point in good),
-        slopes=tuple(point[3] for point in good),
-        nfev=sampler.nfev,
+        steps=tuple(level.step for level in good),
+        derivatives=tuple(level.derivative for level in good),
+        rounding=tuple(level.rounding for level in good),
+        slopes=tuple(level.slopes for level in good),
+        nfev=moves.size,
     )

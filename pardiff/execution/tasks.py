@@ -13,11 +13,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pardiff.errors import PardiffError, WorkerError
-from pardiff.evaluation.estimate import Estimates, Rule, by_search, by_stencil, by_steps
+from pardiff.evaluation.estimate import Estimates, Rule, by_stencil, by_steps
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
-from pardiff.evaluation.fast import Doubt, Fast, one_of_each
+from pardiff.evaluation.fast import Doubt
 from pardiff.evaluation.paths import open_path
 from pardiff.evaluation.pointwise import Pointwise
+from pardiff.evaluation.search import by_search
 from pardiff.planning.waves import SEARCH, STENCIL, STEPS, Wave
 from pardiff.problem.bounds import parse_bounds
 from pardiff.problem.bundle import Code, load_factory
@@ -61,12 +62,8 @@ def open_session(problem: Problem, layout: Layout, arrays: list[NDArray[Any]], r
         base = plain.at_start()
     except Exception as error:
         raise WorkerError(f"fun raised {type(error).__name__} at x0 here, but not in the client: {error}") from error
-    evaluator, bounds = open_path(problem, plain, rule.path, rule.rows), parse_bounds(layout, problem.bounds)
-    if isinstance(evaluator, Fast):
-        doubt, _ = evaluator.verify_afar(Coordinates.of(plain, one_of_each(plain, 0), bounds, rule.typical), rule.check)
-        if doubt:
-            raise Doubt(doubt)
-    return Session(evaluator, rule, bounds, base)
+    evaluator = open_path(problem, plain, rule.path, rule.rows)
+    return Session(evaluator, rule, parse_bounds(layout, problem.bounds), base)
 
 
 def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[BlockRecord, FloatArray]:

@@ -1,14 +1,16 @@
 """A step search for one coordinate: starts small, grows, and keeps the derivative with the smallest bar.
 
-It sees values of fun alone, never the analytical gradient, so that it cannot be drawn towards it.
+It sees values of fun alone, never the analytical gradient, so that it cannot be drawn towards it. It is written as a
+generator that asks for one level after the other, so that many searches can be answered together.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import replace
 from itertools import pairwise
+from typing import TypeVar
 
 from pardiff.numerics.differences import CAUTION, Precision
 from pardiff.numerics.levels import (
@@ -18,7 +20,6 @@ from pardiff.numerics.levels import (
     UNEXPLAINED,
     Found,
     Level,
-    Points,
     Sample,
     bar_of,
     candidates_of,
@@ -31,6 +32,10 @@ from pardiff.numerics.levels import (
     scatter_of,
 )
 from pardiff.numerics.stencils import Stencil
+
+T = TypeVar("T")
+Asking = Generator[float, Level | None, T]
+"""Yields steps, and is sent the level at each; None where there is none."""
 
 DESCENTS = (0, 6, 12, 18)
 """Levels below the usual start at which the search begins again while truncation rules even there."""
@@ -61,6 +66,27 @@ def search(
     typical: float = 1.0,
     least: float = 0.0,
 ) -> Found | None:
+    """Do a search by itself: `searching`, answered from fun at the points of the stencil.
+
+    Parameters
+    ----------
+    sample : callable
+        Evaluates fun at the points of the stencil for a step.
+    """
+    asking = searching(stencil, x, precision, target, typical, least)
+    try:
+        step = next(asking)
+        while True:
+            points = sample(step)
+            step = asking.send(None if points is None else measure(stencil, [step], points, precision)[0])
+    except StopIteration as end:
+        found: Found | None = end.value
+        return found
+
+
+def searching(
+    stencil: Stencil, x: float, precision: Precision, target: float, typical: float = 1.0, least: float = 0.0
+) -> Asking[Found | None]:
     r"""Find a derivative with a small error bar.
 
     With D(h) of order p, ``|D(3h) - D(h)| / (3**p - 1)`` estimates the truncation error of D(h); the bar
@@ -70,15 +96,19 @@ def search(
 
     Parameters
     ----------
-    sample : callable
-        Evaluates fun at the points of the stencil for a step.
     precision : Precision
+        With which levels are measured.
     target : float
         The search ends when the bar is below ``target * |derivative|``.
     typical : float
         Typical size of the parameter.
     least : float
         The smallest step that the numbers of the parameter's dtype resolve.
+
+    Yields
+    ------
+    float
+        A step, never twice the same; the level there is to be sent.
 
     Returns
     -------
@@ -91,27 +121,52 @@ def search(
        for noisy derivative-free optimization, SIAM J. Sci. Comput. 44 (2022), A2302-A2321: the growing
        step and the balance of rounding and truncation; extrapolation and bars as stated here.
     """
-    known: dict[float, Points | None] = {}
-
-    def remembered(step: float) -> Points | None:
-        if step not in known:
-            known[step] = sample(step)
-        return known[step]
-
+    ladder = _Ladder(stencil, precision, least)
     starts = _starts(x, precision.eps, typical, least)
     # a step of a quarter of x's scale is as far as "near x" can mean
     cap = 0.25 * max(abs(x), typical)
-    found, levels = _search(remembered, stencil, precision, target, starts, cap, least)
+    found = yield from _search(ladder, target, starts, cap)
+    levels = ladder.seen
     quantum = quantum_of(levels)
     if quantum:  # a closer look from afar, since what there is may be a single change
-        more = (measure(remembered, stencil, part * cap, precision) for part in AFAR)
-        quantum = quantum_of([*levels, *(level for level in more if level is not None)])
+        for part in AFAR:
+            yield from ladder.at(part * cap)
+        quantum = quantum_of(ladder.seen)
     # far below the first start, changes that its error does not explain are noise
     scatter = scatter_of(levels) if min((level.step for level in levels), default=cap) < DEEP * starts[0][0] else 0.0
     if quantum or scatter:
         coarse = replace(precision, noise=max(precision.noise, quantum, scatter))
-        found, levels = _search(remembered, stencil, coarse, target, starts, cap, least)
+        ladder = _Ladder(stencil, coarse, least, ladder)
+        found = yield from _search(ladder, target, starts, cap)
+        levels = ladder.seen
     return None if found is None else replace(found, margin=_margin(found, levels))
+
+
+class _Ladder:
+    """The levels that a search has asked for; with a source, those of another search, seen with less precision."""
+
+    def __init__(self, stencil: Stencil, precision: Precision, least: float, source: _Ladder | None = None) -> None:
+        self.stencil = stencil
+        self.precision = precision
+        self._least = least
+        self._source = source
+        self._known: dict[float, Level | None] = {}
+
+    @property
+    def seen(self) -> list[Level]:
+        """All of them."""
+        return [level for level in self._known.values() if level is not None]
+
+    def at(self, step: float) -> Asking[Level | None]:
+        """The level at a step, asked for once."""
+        if step not in self._known:
+            level = None
+            if step >= self._least:
+                level = (yield step) if self._source is None else (yield from self._source.at(step))
+            if level is not None and self._source is not None:
+                level = measure(self.stencil, [step], level.points, self.precision)[0]
+            self._known[step] = level
+        return self._known[step]
 
 
 def _margin(found: Found, levels: list[Level]) -> float:
@@ -146,47 +201,30 @@ def _starts(x: float, eps: float, typical: float, least: float) -> list[tuple[fl
     return starts
 
 
-def _search(
-    sample: Sample,
-    stencil: Stencil,
-    precision: Precision,
-    target: float,
-    starts: list[tuple[float, int]],
-    cap: float,
-    least: float,
-) -> tuple[Found | None, list[Level]]:
+def _search(ladder: _Ladder, target: float, starts: list[tuple[float, int]], cap: float) -> Asking[Found | None]:
     """Climb from one start after the other, as long as something is unclear below."""
-    known: dict[float, Level | None] = {}
-
-    def at(step: float) -> Level | None:
-        if step not in known:
-            known[step] = measure(sample, stencil, step, precision) if step >= least else None
-        return known[step]
-
-    def seen() -> list[Level]:
-        return [level for level in known.values() if level is not None]
-
     found: list[Found] = []
     best = None
     for number, (unit, rung) in enumerate(starts):
-        levels, candidates = _climb(at, stencil, target, (unit, rung), cap)
+        levels, candidates = yield from _climb(ladder, target, (unit, rung), cap)
         found += candidates
-        probe = at(unit * RATIO ** (rung - PROBE))
-        kink = kink_of(seen())
-        if kink is not None and _persists(kink, at, starts[number + 1 :]):
-            return kink, seen()
-        best = min((_checked(candidate, seen(), precision.eps) for candidate in found), key=bar_of, default=None)
+        probe = yield from ladder.at(unit * RATIO ** (rung - PROBE))
+        kink = kink_of(ladder.seen)
+        if kink is not None and (yield from _persists(kink, ladder, starts[number + 1 :])):
+            return kink
+        seen = ladder.seen
+        best = min((_checked(candidate, seen, ladder.precision.eps) for candidate in found), key=bar_of, default=None)
         if best is None or (probe is not None and _contradicts(probe, best)):
             continue
         if best.uncertainty <= target * abs(best.derivative) or not _starts_too_far(levels):
             break
-    return best, seen()
+    return best
 
 
-def _persists(kink: Found, at: Callable[[float], Level | None], starts: list[tuple[float, int]]) -> bool:
+def _persists(kink: Found, ladder: _Ladder, starts: list[tuple[float, int]]) -> Asking[bool]:
     """Whether a kink is still one at ever smaller steps, until rounding hides it."""
     for unit, rung in starts:
-        level = at(unit * RATIO**rung)
+        level = yield from ladder.at(unit * RATIO**rung)
         if level is None or UNEXPLAINED * level.rounding > 2.0 * kink.uncertainty:
             return True
         if level.bend < kink.uncertainty:
@@ -237,25 +275,25 @@ def _starts_too_far(levels: list[Level]) -> bool:
 
 
 def _climb(
-    at: Callable[[float], Level | None], stencil: Stencil, target: float, start: tuple[float, int], cap: float
-) -> tuple[list[Level], list[Found]]:
+    ladder: _Ladder, target: float, start: tuple[float, int], cap: float
+) -> Asking[tuple[list[Level], list[Found]]]:
     """Grow the step from a start, a power of the ratio times a unit: the levels, and what they make possible."""
     unit, rung = start
     levels: list[Level] = []
     found: list[Found] = []
     while unit * RATIO**rung <= cap:
-        level = at(unit * RATIO**rung)
+        level = yield from ladder.at(unit * RATIO**rung)
         if level is None:
             break
         if level.flat and not levels:
             # no change at all: if there is none from afar either, the steps in between need no passes
-            far = [at(step) for step in (cap / RATIO**2, cap)]
-            if all(other is not None and other.flat for other in far):
-                assert far[0] is not None
-                return [level, far[0]], [Found(0.0, far[0].rounding, far[0].step, flat=True)]
-            level = replace(level, largest=max(other.largest for other in (level, *far) if other is not None))
+            near, far = (yield from ladder.at(cap / RATIO**2)), (yield from ladder.at(cap))
+            if near is not None and near.flat and far is not None and far.flat:
+                return [level, near], [Found(0.0, near.rounding, near.step, flat=True)]
+            largest = max(other.largest for other in (level, near, far) if other is not None)
+            level = replace(level, largest=largest)
         levels.append(level)
-        found += candidates_of(levels, stencil)
+        found += candidates_of(levels, ladder.stencil)
         if any(new.uncertainty <= target * abs(new.derivative) for new in found[-DEPTHS:]):
             break
         if _is_past_the_optimum(levels):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -47,7 +47,7 @@ SLOWEST = 0.01
 """Growth of changes, less one, at which a difference does not converge for any practical purpose."""
 Points = tuple[FloatArray, FloatArray, FloatArray]
 """Displacements taken, values of fun there, and the sizes that their rounding is in proportion to, each of
-shape (1, points)."""
+shape (k, points)."""
 Numbers = float | FloatArray
 Sample = Callable[[float], Points | None]
 """fun at the points of a stencil with some step; None where the step is lost or leaves the bounds, or where fun
@@ -70,6 +70,8 @@ class Level:
     """Error of a value of fun."""
     largest: float
     """Largest size of a value of fun."""
+    points: Points = field(compare=False, repr=False)
+    """What it was measured from."""
 
     @property
     def flat(self) -> bool:
@@ -102,35 +104,53 @@ def bar_of(found: Found) -> float:
     return found.uncertainty
 
 
-def measure(sample: Sample, stencil: Stencil, step: float, precision: Precision) -> Level | None:
-    """Evaluate a level; None where there are no finite values."""
-    points = sample(step)
-    if points is None:
-        return None
+def measure(stencil: Stencil, steps: list[float], points: Points, precision: Precision) -> list[Level | None]:
+    """Levels from fun at the points of a stencil; None where a value is not finite.
+
+    Parameters
+    ----------
+    steps : list of float, length k
+    points : Points
+        Arrays of shape (k, points).
+    """
     taken, values, sizes = points
-    derivative, rounding = difference(stencil, taken, values, precision.errors(sizes))
-    if not (math.isfinite(derivative[0]) and math.isfinite(rounding[0])):
-        return None
-    slopes = side_slopes(stencil, taken, values)
-    changes = np.abs(values[0] - values[0, stencil.offsets.index(0)])
-    return Level(
-        step=step,
-        derivative=float(derivative[0]),
-        rounding=float(rounding[0]),
-        slopes=slopes,
-        changes=tuple(changes[changes > 0].tolist()),
-        error=float(precision.errors(sizes).max()),
-        largest=float(sizes.max()),
-    )
+    errors = precision.errors(sizes)
+    derivative, rounding = difference(stencil, taken, values, errors)
+    below, above = side_slopes(stencil, taken, values)
+    with np.errstate(invalid="ignore"):
+        changes = np.abs(values - values[:, stencil.origin, None])
+    columns = (steps, derivative.tolist(), rounding.tolist(), below.tolist(), above.tolist(), changes.tolist(),
+               errors.max(axis=1).tolist(), sizes.max(axis=1).tolist())  # fmt: skip
+    found: list[Level | None] = []
+    for row, (step, slope, bar, low, high, change, error, largest) in enumerate(zip(*columns, strict=True)):
+        own = slice(row, row + 1)
+        found.append(
+            Level(
+                step=step,
+                derivative=slope,
+                rounding=bar,
+                slopes=(low, high),
+                changes=tuple([size for size in change if size > 0]),
+                error=error,
+                largest=largest,
+                points=(taken[own], values[own], sizes[own]),
+            )
+            if math.isfinite(slope) and math.isfinite(bar)
+            else None
+        )
+    return found
 
 
-def side_slopes(stencil: Stencil, taken: FloatArray, values: FloatArray) -> tuple[float, float]:
-    """Slopes of fun just below and just above x; NaN for one-sided stencils."""
+def side_slopes(stencil: Stencil, taken: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Slopes of fun just below and just above x, each of shape (k,); NaN for one-sided stencils."""
     if stencil.scheme != "central":
-        return math.nan, math.nan
-    middle = stencil.offsets.index(0)
-    rise, run = np.diff(values[0]), np.diff(taken[0])
-    return float(rise[middle - 1] / run[middle - 1]), float(rise[middle] / run[middle])
+        return np.full(len(taken), math.nan), np.full(len(taken), math.nan)
+    middle = stencil.origin
+    with np.errstate(invalid="ignore", over="ignore"):
+        below, above = (
+            (values[:, j + 1] - values[:, j]) / (taken[:, j + 1] - taken[:, j]) for j in (middle - 1, middle)
+        )
+    return below, above
 
 
 def quantum_of(levels: list[Level]) -> float:

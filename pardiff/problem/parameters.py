@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -88,12 +88,21 @@ class Layout:
         return root
 
     def owner(self, index: IntArray) -> IntArray:
-        """Numbers of the leaves that hold some flat coordinates."""
-        if len(index):
-            first, last = (int(np.searchsorted(self.starts, i, side="right")) - 1 for i in (index.min(), index.max()))
-            if first == last:  # most often, and much faster than looking each of them up
-                return np.full(len(index), first, dtype=np.int64)
-        return np.searchsorted(self.starts, index, side="right") - 1
+        """Numbers of the leaves that hold some ascending flat coordinates."""
+        owner = np.empty(len(index), dtype=np.int64)
+        for number, rows in self.parts(index):
+            owner[rows] = number
+        return owner
+
+    def parts(self, index: IntArray) -> Iterator[tuple[int, slice]]:
+        """Numbers of the leaves that hold some ascending flat coordinates, and where the own ones of each are."""
+        if not len(index):
+            return
+        first, last = (int(np.searchsorted(self.starts, i, side="right")) - 1 for i in (index[0], index[-1]))
+        cuts = np.searchsorted(index, self.starts[first + 1 : last + 1]).tolist()
+        for number, (start, stop) in enumerate(pairwise([0, *cuts, len(index)]), first):
+            if start < stop:
+                yield number, slice(start, stop)
 
     def leaf_of(self, coordinate: int) -> Leaf:
         """The leaf that holds a flat coordinate."""

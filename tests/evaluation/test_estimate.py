@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from pardiff.evaluation.estimate import DONE, NO_ROOM, NONFINITE, SEARCHED, Rule, by_search, by_stencil
+from pardiff.evaluation.estimate import DONE, NO_ROOM, NONFINITE, SEARCHED, Rule, by_stencil
 from pardiff.evaluation.evaluator import Coordinates
+from pardiff.evaluation.search import by_search
 from pardiff.evaluation.start import evaluate_start
 from pardiff.numerics.stencils import SCHEMES
 from pardiff.problem.problem import Problem

@@ -20,10 +20,10 @@ def test_one_element_moves_and_comes_back():
         return 0.0
 
     e = evaluator(fun, x0)
-    e.along_coordinates(np.array([1, 2, 0]), np.array([[0.5], [0.25], [-1.0]]), np.arange(3))
+    e.along_coordinates(np.array([0, 1, 2]), np.array([[-1.0], [0.5], [0.25]]), np.arange(3))
     e.check_unchanged()
 
-    assert [(a.tolist(), c.item()) for a, c in seen] == [([1, 2.5], 0.1), ([1, 2], 0.35), ([0, 2], 0.1)]
+    assert [(a.tolist(), c.item()) for a, c in seen] == [([0, 2], 0.1), ([1, 2.5], 0.1), ([1, 2], 0.35)]
 
 
 def test_no_copy_per_pass():
