@@ -48,6 +48,8 @@ def gradcheck(
     block_size: int | None = None,
     batch_size: int | None = None,
     memory: float | None = None,
+    deadline: float | None = None,
+    budget: str | float | None = None,
     executor: Any = None,
     store: str | Path | None = None,
     seed: int | None = None,
@@ -110,10 +112,17 @@ def gradcheck(
         B, the points in a call of batch_fun; by default the best of a short timing run. 1 uses fun alone.
     memory : float
         Bytes that the parameters of a batch may take (default 32e6).
+    deadline : float
+        Seconds that the passes of one parameter may take on a Dask worker until they count as hung; default a minute,
+        or a hundred times what was measured. The worker is ended, and the parameter gets the verdict ``error``.
+    budget : str or float
+        What may be spent, by all runs of an audit together: passes, or wall time as in ``"10m"``. Blocks are taken from
+        all over x0; what is not reached is ``missing``, and exit status and verdict say that the audit is incomplete.
     executor : None, "threads", "processes", address, distributed.Client or map-like
         Where fun is evaluated. The bits of the result are the same everywhere.
-    store : path or None
-        Folder in which the audit is kept, and from which an interrupted one goes on.
+    store : path, address or None
+        Folder, or prefix of an object store such as ``s3://bucket/run``, in which the audit is kept, and from which an
+        interrupted one goes on.
     seed : int
         Seed of what is drawn: the directions in which the noise of fun is measured (default 0).
     progress : callable or None
@@ -149,7 +158,7 @@ def gradcheck(
     if progress is not None and not callable(progress):
         raise InputError(f"progress: got {type(progress).__name__}; expected a function that takes a Progress")
     if store is not None and not (isinstance(store, str | Path) and str(store)):
-        raise InputError(f"store: got {store!r}; expected the path of a folder")
+        raise InputError(f"store: got {store!r}; expected the path of a folder, or an address such as s3://bucket/run")
     problem = _as_problem(fun, grad, x0, args, bounds, terms, batch_fun, incremental)
     options = Settings(
         method,
@@ -166,6 +175,8 @@ def gradcheck(
         batch_size,
         memory,
         seed,
+        deadline,
+        budget,
     )
     settings = options.over(problem.options)
     name = problem.name or name_of(problem.fun)
@@ -317,7 +328,7 @@ def reconcile_store(store: str | Path, *, rtol: float | None = None, atol: float
     assert settings.atol is not None
     ledger.update(settings=asdict(settings))
     lay_out(ledger)
-    return GradcheckResult(ledger, reconcile(ledger, settings.rtol, settings.atol), ledger.folder)
+    return GradcheckResult(ledger, reconcile(ledger, settings.rtol, settings.atol), ledger.place)
 
 
 def open_result(store: str | Path) -> GradcheckResult:
@@ -329,7 +340,7 @@ def open_result(store: str | Path) -> GradcheckResult:
     ledger.check_analytical()
     settings = ledger.info["settings"]
     ledger.write = lambda *_: None  # type: ignore[method-assign]
-    return GradcheckResult(ledger, reconcile(ledger, settings["rtol"], settings["atol"]), ledger.folder)
+    return GradcheckResult(ledger, reconcile(ledger, settings["rtol"], settings["atol"]), ledger.place)
 
 
 def _as_problem(

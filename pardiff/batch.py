@@ -22,9 +22,10 @@ from pardiff.problem.job import read_job
 from pardiff.problem.settings import Settings
 from pardiff.problem.targets import Broken, Target, find_targets, unique_names
 from pardiff.reconciliation.verdicts import worst_status
-from pardiff.report import FILES, write_reports
+from pardiff.report import write_beside, write_text
 from pardiff.result import GradcheckResult
 from pardiff.runs import audit
+from pardiff.storage.place import Place, place_of
 from pardiff.storage.provenance import now
 
 DEFAULT_OUT = "audits"
@@ -38,7 +39,7 @@ class Outcome:
 
     name: str
     target: str
-    folder: Path
+    place: Place
     result: GradcheckResult | None = None
     error: str = ""
     """One sentence, where there is no result."""
@@ -63,8 +64,8 @@ class Batch:
     """Outcomes of a run; ``exit_status`` is that of the command."""
 
     outcomes: tuple[Outcome, ...]
-    out: Path
-    index: Path | None
+    out: Place
+    index: str | None
     """``index.html``; None where nothing was run."""
     interrupted: bool = False
 
@@ -171,6 +172,7 @@ def run(
     workers: int | None = None,
     keyword: str = "",
     fresh: bool = False,
+    patience: float | None = None,
     options: Settings | None = None,
     progress: Watcher | None = None,
     announce: Callable[[Outcome], None] | None = None,
@@ -185,7 +187,8 @@ def run(
     *targets : str
         ``FILE.py``, ``FILE.py::problem``, ``package.module:factory``, folders, ``JOB.toml``.
     out : path
-        Folder for the audits, one folder each (default ``audits``, or what the job file says).
+        Folder for the audits, or prefix of an object store, with one for each (default ``audits``, or what the job
+        file says).
     scheduler, scheduler_file : str
         A running Dask scheduler.
     workers : int
@@ -194,6 +197,8 @@ def run(
         Selects problems by name.
     fresh : bool
         Start over instead of going on.
+    patience : float
+        Seconds without a scheduler or a worker after which the run gives up (default 60).
     options : Settings
         Options that go over those of job files and problems.
     progress : callable
@@ -206,9 +211,7 @@ def run(
     Batch
     """
     selection = select(targets, keyword)
-    from pardiff.storage.audit import local_folder
-
-    folder = local_folder(out or selection.out or DEFAULT_OUT).resolve()
+    place = place_of(out or selection.out or DEFAULT_OUT)
     outcomes: list[Outcome] = []
     interrupted = False
 
@@ -224,44 +227,45 @@ def run(
         workers if here else selection.workers,
     )
     for broken in (t for t in selection.targets if isinstance(t, Broken)):
-        note(Outcome(broken.name, broken.text, folder / broken.name, error=broken.error, status=2))
+        note(Outcome(broken.name, broken.text, place.child(broken.name), error=broken.error, status=2))
     usable = [t for t in selection.targets if isinstance(t, Target)]
     try:
         if usable:
             with cluster as executor:
+                if patience is not None:
+                    executor.patience = patience
                 for target in usable:
-                    note(_one(target, folder / target.name, executor, fresh, options or Settings(), progress))
+                    note(_one(target, place.child(target.name), executor, fresh, options or Settings(), progress))
     except KeyboardInterrupt:
         interrupted = True
     index = None
     if any(outcome.result for outcome in outcomes) or len(selection.targets) > 1:
-        index = write_index(outcomes, folder)
-    return Batch(tuple(outcomes), folder, index, interrupted)
+        index = write_index(outcomes, place)
+    return Batch(tuple(outcomes), place, index, interrupted)
 
 
 def _one(
-    target: Target, folder: Path, executor: Executor, fresh: bool, options: Settings, progress: Watcher | None
+    target: Target, place: Place, executor: Executor, fresh: bool, options: Settings, progress: Watcher | None
 ) -> Outcome:
     try:
         problem, code, bundle = target.load()
         settings = options.over(target.settings.over(problem.options))
         source = Source(target.text, code, bundle, sha256(target.source()))
-        result = audit(problem, target.name, settings, source, folder, executor, progress, fresh=fresh)
-        write_reports(result.summary, {kind: folder / file for kind, file in FILES.items()})
+        result = audit(problem, target.name, settings, source, place, executor, progress, fresh=fresh)
+        write_beside(result.summary, place)
     except PardiffError as error:
         refused = isinstance(error, FingerprintError)
-        return Outcome(target.name, target.text, folder, error=str(error), status=error.exit_status, refused=refused)
+        return Outcome(target.name, target.text, place, error=str(error), status=error.exit_status, refused=refused)
     except Exception as error:  # a defect of pardiff or of what it calls must not stop the batch either
         logging.getLogger("pardiff").exception("unexpected error in %s", target.text)
-        return Outcome(target.name, target.text, folder, error=f"unexpected {type(error).__name__}: {error}", status=4)
-    return Outcome(target.name, target.text, folder, result, status=result.exit_status)
+        return Outcome(target.name, target.text, place, error=f"unexpected {type(error).__name__}: {error}", status=4)
+    return Outcome(target.name, target.text, place, result, status=result.exit_status)
 
 
-def write_index(outcomes: Sequence[Outcome], out: Path) -> Path:
+def write_index(outcomes: Sequence[Outcome], out: Place) -> str:
     """Write ``index.html``, ``summary.json`` and ``junit.xml`` of a batch; returns the index."""
     from pardiff.reporting.html import render_index
     from pardiff.reporting.junit import render_junit
-    from pardiff.storage.audit import write_text
 
     created = now()
     rows = [_row(outcome) | {"created": created} for outcome in outcomes]
@@ -270,20 +274,20 @@ def write_index(outcomes: Sequence[Outcome], out: Path) -> Path:
     counts = Counter(row["verdict"] for row in rows)
     problems = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
     headline = f"{problems}: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(counts.items()))
-    write_text(out / "index.html", render_index(rows, headline, verdict, created))
+    write_text(out, "index.html", render_index(rows, headline, verdict, created))
     data = {"verdict": verdict, "created": created, "problems": rows}
-    write_text(out / "summary.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    write_text(out, "summary.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     summaries = [outcome.result.summary for outcome in outcomes if outcome.result]
     broken = [(outcome.name, outcome.error) for outcome in outcomes if not outcome.result]
-    write_text(out / "junit.xml", render_junit(summaries, broken))
-    return out / "index.html"
+    write_text(out, "junit.xml", render_junit(summaries, broken))
+    return f"{out.address}/index.html"
 
 
-def _earlier(out: Path, names: set[str]) -> list[dict[str, Any]]:
+def _earlier(out: Place, names: set[str]) -> list[dict[str, Any]]:
     """Rows of the index that stands there, of problems that were not run this time and still have a report."""
     try:
-        rows = json.loads((out / "summary.json").read_text(encoding="utf-8"))["problems"]
-        return [row for row in rows if row["name"] not in names and (out / row["name"] / "report.html").is_file()]
+        rows = json.loads(out.read("summary.json"))["problems"]
+        return [row for row in rows if row["name"] not in names and out.child(row["name"]).has("report.html")]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -18,7 +18,7 @@ from pardiff.evaluation.start import Start
 from pardiff.problem.bundle import Code, sha256
 from pardiff.problem.parameters import parameters_digest
 from pardiff.problem.problem import Problem
-from pardiff.problem.settings import Settings
+from pardiff.problem.settings import OPERATIONAL, Settings
 from pardiff.reconciliation.findings import SAME_VALUE
 
 DEEPEST = 6
@@ -41,7 +41,7 @@ class Source:
 def fingerprint_of(start: Start, settings: Settings, source: Source, problem: Problem) -> dict[str, Any]:
     """What must be the same for two runs to be one audit; the sizes of blocks and batches need not be."""
     bounds = None if start.bounds is None else sha256(start.bounds[0].tobytes() + start.bounds[1].tobytes())
-    chosen = {k: v for k, v in asdict(settings).items() if k not in ("block_size", "batch_size", "memory")}
+    chosen = {k: v for k, v in asdict(settings).items() if k not in OPERATIONAL}
     identity = {
         "source": source.digest,
         "x0": parameters_digest(start.layout, start.arrays),
@@ -72,7 +72,7 @@ def check_value(ledger: Any, start: Start) -> None:
     for where, there, here in pairs:
         if not abs(here - there) <= SAME_VALUE * abs(there) + 10 * max(start.noise, before["noise"]):
             raise FingerprintError(
-                f"the audit at {ledger.folder} was started with another value of fun {where} (there: {there!r}, "
+                f"the audit at {ledger.address} was started with another value of fun {where} (there: {there!r}, "
                 f"now: {here!r}); its data or source must have changed: --fresh (or removing the folder) starts over"
             )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pardiff.api import open_result
 from pardiff.reporting.markdown import render_markdown
 from pardiff.reporting.summary import Summary
+from pardiff.storage.place import Folder, Place
 
 
 def _html(summary: Summary) -> str:
@@ -46,11 +47,21 @@ def write_reports(summary: Summary, paths: Mapping[str, str | Path]) -> list[Pat
     paths : mapping
         File by name of renderer: ``html``, ``markdown``, ``json``, ``junit``.
     """
-    from pardiff.storage.audit import write_text
-
     for kind, path in paths.items():
-        write_text(Path(path), RENDERERS[kind](summary))
+        write_text(Folder(Path(path).parent), Path(path).name, RENDERERS[kind](summary))
     return [Path(path) for path in paths.values()]
+
+
+def write_beside(summary: Summary, place: Place) -> list[str]:
+    """Write all reports of a summary beside its audit; returns their paths or addresses."""
+    for kind, name in FILES.items():
+        write_text(place, name, RENDERERS[kind](summary))
+    return [f"{place.address}/{name}" for name in FILES.values()]
+
+
+def write_text(place: Place, name: str, text: str) -> None:
+    """Write a text file, whatever is in the text."""
+    place.write(name, text.encode("utf-8", errors="backslashreplace"))
 
 
 def report(
@@ -60,7 +71,7 @@ def report(
     markdown: str | Path | None = None,
     json: str | Path | None = None,
     junit: str | Path | None = None,
-) -> list[Path]:
+) -> list[str]:
     """Write reports of an audit, finished or not; nothing in it is executed.
 
     Parameters
@@ -72,13 +83,13 @@ def report(
 
     Returns
     -------
-    list of Path
-        Files written.
+    list of str
+        Paths or addresses of the files written.
     """
     result = open_result(store)
     asked = {"html": html, "markdown": markdown, "json": json, "junit": junit}
     paths: dict[str, str | Path] = {kind: path for kind, path in asked.items() if path is not None}
     if not paths:
-        assert result.folder is not None
-        paths = {kind: result.folder / file for kind, file in FILES.items()}
-    return write_reports(result.summary, paths)
+        assert result.place is not None
+        return write_beside(result.summary, result.place)
+    return [str(path) for path in write_reports(result.summary, paths)]

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pardiff.errors import GradientMismatchError, InputError
@@ -17,6 +16,7 @@ from pardiff.reconciliation.verdicts import Verdict
 from pardiff.reporting.summary import Summary, summarize
 from pardiff.reporting.terminal import render_terminal
 from pardiff.storage.ledger import Ledger
+from pardiff.storage.place import Folder, Place
 from pardiff.storage.schema import QUANTITIES
 
 
@@ -38,13 +38,16 @@ class GradcheckResult:
     seconds : float
         Wall time.
     folder : Path or None
-        Where the audit is kept; None if in memory.
+        Where the audit is kept; None if in memory or in an object store.
+    place : Place or None
+        The same, wherever it is; None if in memory.
     """
 
-    def __init__(self, ledger: Ledger, reconciliation: Reconciliation, folder: Path | None = None) -> None:
+    def __init__(self, ledger: Ledger, reconciliation: Reconciliation, place: Place | None = None) -> None:
         self._ledger = ledger
         self._reconciliation = reconciliation
-        self.folder = folder
+        self.place = place
+        self.folder = place.path if isinstance(place, Folder) else None
         self.verdict = reconciliation.verdict
         self.counts = reconciliation.counts
         self.arrays: tuple[ArrayResult, ...] = reconciliation.arrays
@@ -97,10 +100,11 @@ class GradcheckResult:
             import xarray
         except ImportError:
             raise InputError("to_xarray needs xarray; pip install 'pardiff[xarray]'") from None
-        if self.folder is not None:
+        if self.place is not None:
             from pardiff.storage.audit import STORE
 
-            return xarray.open_datatree(self.folder / STORE, engine="zarr", consolidated=False, chunks=None)
+            store = self.place.zarr(STORE, write=False)
+            return xarray.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
         groups: dict[str, Any] = {}
         for quantity in ("x0", *QUANTITIES):
             attributes = QUANTITIES[quantity].attributes() if quantity in QUANTITIES else {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -25,11 +25,13 @@ from pardiff.evaluation.sweep import Sweep
 from pardiff.evaluation.sweep import sweep as sweep_steps
 from pardiff.execution.blas import single_threaded
 from pardiff.execution.events import Meter, Watcher
-from pardiff.execution.executors import Executor, SerialExecutor, Task
-from pardiff.execution.tasks import MemoryTask, Session, Shared, StoredTask, worker_name
+from pardiff.execution.executors import Executor, SerialExecutor
+from pardiff.execution.tasks import Limits, MemoryTask, Session, Shared, StoredTask, Task, worker_name
 from pardiff.identity import Source, check_value, fingerprint_of, has_parameters, without_point
-from pardiff.planning.plan import first_wave
+from pardiff.planning.budget import FIRST_LOOK, Purse
+from pardiff.planning.plan import first_wave, passes_per_coordinate
 from pardiff.planning.waves import SEARCH, STEPS, Wave, block_size
+from pardiff.problem.budget import Budget
 from pardiff.problem.bundle import sha256
 from pardiff.problem.problem import Problem
 from pardiff.problem.settings import Settings
@@ -38,6 +40,7 @@ from pardiff.reconciliation.verdicts import Verdict
 from pardiff.result import GradcheckResult
 from pardiff.storage.ledger import Ledger, lay_out
 from pardiff.storage.memory import MemoryLedger
+from pardiff.storage.place import Place
 from pardiff.storage.provenance import now, provenance
 
 SEARCH_PASSES = 10
@@ -55,27 +58,27 @@ def audit(
     name: str,
     options: Settings,
     source: Source,
-    store: str | Path,
+    store: str | Path | Place,
     executor: Executor,
     progress: Watcher | None = None,
     *,
     fresh: bool = False,
 ) -> GradcheckResult:
-    """Run an audit that is kept in a folder, or go on with it.
+    """Run an audit that is kept in a store, or go on with it.
 
     Parameters
     ----------
-    store : path
-        The audit's own folder, ``OUT/NAME``.
+    store : path, address or Place
+        The audit's own, ``OUT/NAME``.
     fresh : bool
         Remove an audit that is there, whatever it is of.
     """
-    from pardiff.storage.audit import Audit, audit_folder, existing, locked, remove, spent
+    from pardiff.storage.audit import Audit, audit_place, existing, remove, spent
 
     begin = time.perf_counter()
-    folder = audit_folder(store).resolve()  # fun and the factory may change the working directory
-    if existing(folder):
-        Audit.open(folder)  # what is not an audit is refused before anything is done
+    place = audit_place(store)
+    if existing(place):
+        Audit.open(place)  # what is not an audit is refused before anything is done
     with single_threaded(), ExitStack() as stack:
         doubt, wasted = "", 0
         while True:
@@ -86,11 +89,11 @@ def audit(
             fingerprint = fingerprint_of(start, settings, source, problem)
             digest = sha256(json.dumps(fingerprint, sort_keys=True).encode())
             if not doubt:
-                stack.enter_context(locked(folder))
-            if existing(folder) and (fresh or doubt):
-                remove(folder)
-            if existing(folder):
-                ledger = Audit.open(folder, write=True)
+                stack.enter_context(place.locked())
+            if existing(place) and (fresh or doubt):
+                remove(place)
+            if existing(place):
+                ledger = Audit.open(place, write=True)
                 ledger.check_fingerprint(fingerprint)
                 check_value(ledger, start)
                 ledger.drop_damaged(erase=True)
@@ -106,7 +109,7 @@ def audit(
                     "runs": 1,
                 }
                 wave = first_wave(start.layout.size, settings, start.seconds, executor.workers, start.rows)
-                ledger = Audit.create(folder, start.layout, start.arrays, info, wave)
+                ledger = Audit.create(place, start.layout, start.arrays, info, wave)
             if source.bundle:
                 ledger.write_code(source.code.filename, source.bundle)
             if start.analytical is not None:
@@ -117,8 +120,9 @@ def audit(
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)
 
-                task = _stored_tasks(folder, digest, source, ledger, session)
-                _finish(ledger, executor, task, settings, start, name, progress)
+                task = _stored_tasks(place.address, digest, source, ledger, session, partial(_limits, settings, start))
+                purse = _purse(ledger, settings, executor, begin)
+                _finish(ledger, executor, task, settings, start, name, progress, purse)
                 ledger.write_block_table()
                 done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
                 break
@@ -130,7 +134,7 @@ def audit(
                 raise
         spent(ledger, time.perf_counter() - begin, start=started, complete=done)
         reconciliation = _reconciled(ledger, settings, evaluator, start, rule)
-    return GradcheckResult(ledger, reconciliation, folder)
+    return GradcheckResult(ledger, reconciliation, place)
 
 
 def in_memory(
@@ -158,8 +162,9 @@ def in_memory(
                 shared = Shared(sent, start.layout, arrays, Rule.of(rule))
                 if session is not None:
                     shared.adopt(session)
-                task = partial(MemoryTask, shared)
-                _finish(ledger, executor, task, settings, start, name, progress)
+                task = _memory_tasks(shared, partial(_limits, settings, start))
+                purse = _purse(ledger, settings, executor, begin)
+                _finish(ledger, executor, task, settings, start, name, progress, purse)
                 break
             except Doubt as refutation:
                 doubt, wasted = f"{TITLES[rule['path']]}: {refutation}", passes(ledger)
@@ -172,14 +177,24 @@ def in_memory(
     return GradcheckResult(ledger, reconciliation)
 
 
+def _memory_tasks(shared: Shared, limits: Callable[[Wave], Limits]) -> Callable[[Wave], Task]:
+    """What makes the task of a wave."""
+    return lambda wave: MemoryTask(shared, wave, limits(wave))
+
+
 def _stored_tasks(
-    folder: Path, digest: str, source: Source, ledger: Any, session: Session | None
+    address: str,
+    digest: str,
+    source: Source,
+    ledger: Any,
+    session: Session | None,
+    limits: Callable[[Wave], Limits],
 ) -> Callable[[Wave], Task]:
     """What makes the task of a wave; with a session, one that never leaves this thread."""
 
     def task(wave: Wave) -> Task:
         info = ledger.info
-        made = StoredTask(str(folder), digest, source.code, wave.number, info["runs"], info["rule"]["path"])
+        made = StoredTask(address, digest, source.code, wave.number, info["runs"], info["rule"]["path"], limits(wave))
         if session is not None:
             made.adopt(ledger, session)
         return made
@@ -195,28 +210,52 @@ def _finish(
     start: Start,
     name: str,
     progress: Watcher | None,
+    purse: Purse,
 ) -> None:
     """Do the waves that are planned, plan those that their results ask for, and lay the results out."""
     assert settings.rtol is not None
     assert settings.atol is not None
-    done = 0
+    done, short = 0, False
     while True:
         for wave in ledger.waves[done:]:
-            _run_wave(ledger, wave, executor, make_task(wave), name, progress)
+            purse.exhausted = False
+            each = _passes(settings, wave.kind)
+            _run_wave(ledger, wave, executor, make_task(wave), name, progress, purse, each)
             done += 1
-        if settings.refine == "none":
+            short = short or purse.exhausted
+        if settings.refine == "none" or (purse.exhausted and done > 1):
             break
         index, near = unsettled(ledger, settings.rtol, settings.atol, start.error)
         kind = SEARCH
-        if len(near) and done == 1 and settings.refine == "auto" and settings.method != "complex":
+        if len(near) and settings.refine == "auto" and settings.method != "complex":
             index, kind = near, STEPS
         if not len(index):
             break
-        spent = SEARCH_PASSES if kind == SEARCH else 2 * formula(settings).nfev
+        spent = _passes(settings, kind)
         multiple = max(1, start.rows // formula(settings).nfev)
         size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers, multiple)
         ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
     lay_out(ledger)
+    ledger.update(budget_spent=short)
+
+
+def _purse(ledger: Ledger, settings: Settings, executor: Executor, begin: float) -> Purse:
+    """What the budget leaves for this run."""
+    budget = Budget() if settings.budget is None else Budget.parse(settings.budget)
+    earlier = ledger.info["timings"].get("seconds", 0.0) + time.perf_counter() - begin
+    return Purse(budget, passes(ledger), earlier, executor.workers)
+
+
+def _passes(settings: Settings, kind: str) -> int:
+    """Passes of a coordinate, about."""
+    if kind == SEARCH:
+        return SEARCH_PASSES
+    return 2 * formula(settings).nfev if kind == STEPS else passes_per_coordinate(settings)
+
+
+def _limits(settings: Settings, start: Start, wave: Wave) -> Limits:
+    """How long the tasks of a wave may take."""
+    return Limits.of(wave, _passes(settings, wave.kind), start.seconds, settings.deadline)
 
 
 def _reconciled(
@@ -249,27 +288,47 @@ def sweep_entry(evaluator: Evaluator, start: Start, rule: Rule, label: str) -> S
     return swept
 
 
-def _run_wave(ledger: Ledger, wave: Wave, executor: Executor, task: Task, name: str, progress: Watcher | None) -> None:
+def _run_wave(
+    ledger: Ledger,
+    wave: Wave,
+    executor: Executor,
+    task: Task,
+    name: str,
+    progress: Watcher | None,
+    purse: Purse,
+    each: float,
+) -> None:
+    """Do the blocks of a wave that are not done, as far as the budget allows; each coordinate takes some passes."""
     records = ledger.records(wave.number)
     done = sum(record.stop - record.start for record in records.values())
     meter = Meter(name, wave.number, done, wave.count, progress)
     meter.advance(0, 0)
-    pending = (block for block in range(wave.blocks) if block not in records)
+    pending: Iterable[int] = (block for block in range(wave.blocks) if block not in records)
     if len(records) == wave.blocks:
         return
+    part = 1.0
+    if purse.budget != Budget():
+        part = FIRST_LOOK if wave.number == 1 else 1.0
+        # from all over x0, the same ones in every run
+        pending = [int(b) for b in np.random.default_rng(wave.number).permutation(wave.blocks) if b not in records]
     doubt = ""
 
     def todo() -> Iterator[int]:
         for block in pending:
             if doubt:  # what is under way is waited for, so that nothing is written after the run has started over
                 return
+            start, stop = wave.bounds(block)
+            if not purse.allows(each * (stop - start), part):
+                return
             yield block
 
     for receipt in executor.map(task, todo()):
         doubt = doubt or receipt.doubt
         if receipt.record is not None:
-            ledger.accept(receipt.record, receipt.matrix)
-            meter.advance(receipt.record.stop - receipt.record.start, receipt.record.nfev)
+            record = receipt.record
+            ledger.accept(record, receipt.matrix)
+            purse.settle(each * (record.stop - record.start), record.nfev, record.seconds)
+            meter.advance(record.stop - record.start, record.nfev)
     if doubt:
         raise Doubt(doubt)
 

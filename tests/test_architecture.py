@@ -9,12 +9,13 @@ PACKAGE = Path(__file__).parent.parent / "pardiff"
 
 BELOW = {
     "errors": set(),
+    "logs": {"errors"},
     "problem": {"errors"},
     "numerics": {"errors"},
     "evaluation": {"errors", "problem", "numerics"},
     "planning": {"errors", "problem", "numerics", "evaluation"},
     "storage": {"errors", "problem", "numerics", "evaluation", "planning"},
-    "execution": {"errors", "problem", "numerics", "evaluation", "planning", "storage"},
+    "execution": {"errors", "logs", "problem", "numerics", "evaluation", "planning", "storage"},
     "reconciliation": {"errors", "problem", "numerics", "evaluation", "planning", "storage"},
     "reporting": {"errors", "problem", "numerics", "evaluation", "planning", "storage", "reconciliation"},
     "testing": {"errors", "problem"},
@@ -23,7 +24,8 @@ TOP = {"__init__", "api", "runs", "identity", "result", "report", "batch", "cli"
 """The layer that joins the stages, and what stands on it."""
 
 OWNERS = {
-    "zarr": {"storage/audit.py", "storage/nodes.py"},
+    "zarr": {"storage/audit.py", "storage/nodes.py", "storage/place.py"},
+    "obstore": {"storage/place.py"},
     "xarray": {"result.py"},
     "distributed": {"execution/dask_executor.py", "execution/cluster.py"},
     "dask": {"execution/cluster.py"},

@@ -36,7 +36,8 @@ def test_signature_of_gradcheck():
     ]  # fmt: skip
     assert [name for name in names if name in agreed] == agreed
     assert set(names) - set(agreed) == {
-        "terms", "stencil", "refine", "typical", "batch_fun", "incremental", "batch_size", "memory",
+        "terms", "stencil", "refine", "typical", "batch_fun", "incremental", "batch_size", "memory", "deadline",
+        "budget",
     }  # fmt: skip
 
 

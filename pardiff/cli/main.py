@@ -13,6 +13,7 @@ import click
 
 from pardiff.cli.options import settings_options
 from pardiff.errors import PardiffError, TargetError, WorkerError, closest
+from pardiff.logs import LEVELS, configure
 from pardiff.problem.settings import Settings
 
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
@@ -80,13 +81,18 @@ def _targets(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command()
 @_targets
-@click.option("--out", metavar="DIR", help="Folder of the audits and reports.  [default: audits]")
+@click.option(
+    "--out", metavar="DIR", help="Folder of the audits and reports, or s3://bucket/prefix.  [default: audits]"
+)
 @click.option("--scheduler", metavar="ADDR", help="Address of a running Dask scheduler.")
 @click.option("--scheduler-file", metavar="FILE", help="File that a Dask scheduler has written.")
 @click.option(
     "--workers", type=int, help="Processes of the embedded cluster; 0 for this process.  [default: one per core]"
 )
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
+@click.option("--patience", type=float, metavar="SECONDS", help="How long to wait for a lost scheduler or worker.")
+@click.option("--log", metavar="FILE", help="Append what happens, as JSON lines, here and in embedded workers.")
+@click.option("--log-level", type=click.Choice(LEVELS), help="Least level of what is logged.  [default: info]")
 @settings_options
 def run(
     targets: tuple[str, ...],
@@ -95,6 +101,9 @@ def run(
     scheduler_file: str | None,
     workers: int | None,
     fresh: bool,
+    patience: float | None,
+    log: str | None,
+    log_level: str | None,
     keyword: str,
     **options: Any,
 ) -> None:
@@ -105,6 +114,7 @@ def run(
     from pardiff.batch import run as run_batch
     from pardiff.cli.progress import watching
 
+    configure(log_level, log)
     with _interruptible(), watching() as watch:
         batch = run_batch(
             *targets,
@@ -114,6 +124,7 @@ def run(
             workers=workers,
             keyword=keyword,
             fresh=fresh,
+            patience=patience,
             options=Settings(**options),
             progress=watch,
             announce=_announce,
@@ -122,7 +133,7 @@ def run(
         _print_batch(batch.outcomes)
     if batch.interrupted:
         click.echo("pardiff: interrupted; finished blocks are kept, the same command goes on", err=True)
-    reports = [o.folder / "report.html" for o in batch.outcomes if o.result]
+    reports = [f"{o.place.address}/report.html" for o in batch.outcomes if o.result]
     if len(batch.outcomes) > 1 and batch.index:
         click.echo(f"\nindex: {batch.index}")
     elif reports:
@@ -278,11 +289,11 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
     The verdicts, the tolerances and the reports of the audit are those of the last comparison.
     """
     from pardiff.api import reconcile_store
-    from pardiff.report import FILES, write_reports
+    from pardiff.report import write_beside
 
     result = reconcile_store(store, rtol=rtol, atol=atol)
-    assert result.folder is not None
-    write_reports(result.summary, {kind: result.folder / file for kind, file in FILES.items()})
+    assert result.place is not None
+    write_beside(result.summary, result.place)
     _print_report(str(result))
     sys.exit(result.exit_status)
 
@@ -362,7 +373,7 @@ def demo(out: str, workers: int | None) -> None:
         )
     for outcome in batch.outcomes:
         if outcome.result:
-            click.echo(f"report: {(outcome.folder / 'report.html').resolve()}")
+            click.echo(f"report: {outcome.place.address}/report.html")
     expected = [0, 1]
     sys.exit(0 if [outcome.status for outcome in batch.outcomes] == expected else 4)
 

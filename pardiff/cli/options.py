@@ -21,6 +21,9 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that stand for `Settings`."""
     for option in (
         click.option("--seed", type=int, help="Seed of the directions in which noise is measured."),
+        click.option("--partial", is_flag=True, default=None, help="Judge what a budget has allowed to check."),
+        click.option("--budget", metavar="AMOUNT", help="Passes (1e6) or time (90s, 10m, 2h) that may be spent."),
+        click.option("--deadline", type=float, metavar="SECONDS", help="What a parameter may take before it is hung."),
         click.option("--memory", type=float, metavar="BYTES", help="What a batch of batch_fun may take."),
         click.option("--batch-size", type=int, help="Points in a call of batch_fun; 1 uses fun alone."),
         click.option("--block-size", type=int, help="Parameters in a block."),

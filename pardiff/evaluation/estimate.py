@@ -17,11 +17,12 @@ from pardiff.numerics.steps import displacements, fit, largest_step, steps
 from pardiff.problem.parameters import FloatArray, IntArray, grouped
 from pardiff.problem.settings import DEFAULT_ORDER, Settings
 
-MISSING, DONE, NONFINITE, ERROR, NO_ROOM, SEARCHED, KINKED, FLAT = range(8)
-STATES = ("missing", "done", "nonfinite", "error", "no_room", "searched", "kink", "flat")
+MISSING, DONE, NONFINITE, ERROR, NO_ROOM, SEARCHED, KINKED, FLAT, CRASHED = range(9)
+STATES = ("missing", "done", "nonfinite", "error", "no_room", "searched", "kink", "flat", "crashed")
 """What became of a coordinate: no result yet; a derivative by the fixed stencil or the complex step; fun not
 finite; fun raised; no room in its bounds; a derivative by the step search; no derivative, as the slopes on the
-two sides differ: the bar then spans both; fun did not change by a bit, near x or far from it."""
+two sides differ: the bar then spans both; fun did not change by a bit, near x or far from it; fun ended its process, or
+did not come back."""
 
 
 @dataclass(frozen=True)

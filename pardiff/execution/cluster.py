@@ -24,7 +24,8 @@ from pardiff.execution.environment import OURS
 CONFIG = {
     # a worker gets no task before it is free: a block that kills its worker then takes no other with it
     "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.allowed-failures": 2,
+    # whoever loses its worker twice is looked at by itself
+    "distributed.scheduler.allowed-failures": 1,
     # pausing makes a worker whose fun leaks stall for ever; being restarted at 95 % is a clear end
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -193,6 +194,10 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> It
             raise ClusterError(
                 f"the scheduler at {where} has no worker after {CONNECT_SECONDS} s; start 'dask worker {where}'"
             ) from None
-        yield DaskExecutor(client)
+        executor = DaskExecutor(client)
+        try:
+            yield executor
+        finally:
+            executor.close()
     finally:
         client.close()

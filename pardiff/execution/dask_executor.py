@@ -7,38 +7,52 @@ workers once, as a scattered blob.
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
+import itertools
+import os
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
+from logging import WARNING
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
 from distributed import Client, get_worker, wait
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from pardiff.errors import ClusterError, PardiffError, WorkerError
 from pardiff.execution.blas import single_threaded
 from pardiff.execution.environment import environment, remarks
-from pardiff.execution.executors import Task
-from pardiff.execution.tasks import MemoryTask, Receipt
+from pardiff.execution.tasks import MemoryTask, Receipt, Task
+from pardiff.logs import event
 
 SMALL = 2000
 """Bytes up to which a task travels within each graph."""
 
 LOOK = 5.0
 """Seconds between looks at whether there are workers, while nothing is finished."""
-PATIENCE = 30.0
-"""Seconds without any worker after which a run gives up; a nanny replaces one in less than one."""
+PATIENCE = 60.0
+"""Seconds without a scheduler, or without any worker, after which a run gives up; a nanny replaces a worker in less
+than one, and a supervisor a scheduler in some."""
+RETRY, SLOWEST_RETRY = 0.2, 5.0
+"""Seconds between attempts to find the scheduler again, at first and at the most; they double."""
+MOST_DEATHS = 20
+"""Times that a block may lose its worker until the run gives up: in quarantine fun cannot be the reason."""
 
 _thread = threading.local()
 
 
-def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int) -> Receipt:
-    """Unpickle a task, once per thread of a worker, and do a block with it."""
+def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int, careful: bool = False) -> Receipt:
+    """Unpickle a task, once per thread of a worker, and do a block with it; in a process of its own if careful."""
     try:
         if getattr(_thread, "key", None) != key:
             _thread.key = _thread.shared = None  # free the last problem before the next is loaded
@@ -48,17 +62,39 @@ def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int
             _thread.digest = _thread.task = None
             _thread.task = cloudpickle.loads(payload)
             _thread.digest = digest
-        if _thread.shared is not None:
-            _thread.task.shared = _thread.shared
-        with single_threaded():
-            receipt: Receipt = _thread.task(block)
-        return receipt
+        task: Task = _thread.task
+        if isinstance(task, MemoryTask):
+            task.shared = _thread.shared
+        if careful:
+            from pardiff.execution.quarantine import isolate
+
+            return isolate(task, cloudpickle.dumps(task), block, get_worker().memory_manager.memory_limit)
+        with single_threaded(), deadline(task.limits.block):
+            return task(block)
     except PardiffError as error:
         if isinstance(error, WorkerError):
             raise WorkerError(f"worker {get_worker().address}: {error}") from None
         raise
     except Exception as error:
         raise WorkerError(f"worker {get_worker().address}: {type(error).__name__}: {error}") from None
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """End this worker, and what hangs in it, after some time; a nanny starts another.
+
+    A hang in C that holds the interpreter can be ended in no other way. The timer is one for the whole process, so
+    that workers of several threads have none.
+    """
+    if get_worker().state.nthreads > 1:
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere:  # the stack is taken in quarantine
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 class DaskExecutor:
@@ -70,10 +106,22 @@ class DaskExecutor:
         Stays open.
     ours : bool
         The workers were started by pardiff, and need not be looked at.
+    patience : float
+        Seconds without a scheduler or a worker until a run gives up.
     """
 
-    def __init__(self, client: Client, *, ours: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        ours: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
         self.client = client
+        self.patience = patience
+        self.troubles: Counter[str] = Counter()
+        self._address = client.scheduler.address if client.scheduler else ""
+        self._first = client
         self._remarks: list[str] | None = [] if ours else None
         self._shipped: tuple[str, Any] | None = None
 
@@ -98,7 +146,54 @@ class DaskExecutor:
         return max(1, sum(int(threads) for threads in self.client.nthreads().values()))
 
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
-        """Receipts as the blocks finish; a few blocks per thread are under way at any time."""
+        """Receipts as the blocks finish; a few blocks per thread are under way at any time.
+
+        A block that has lost its worker is done again, every other time in quarantine, so that a parameter which ends
+        processes is found. A scheduler that comes back gets everything again that was under way.
+        """
+        todo = iter(blocks)
+        again: deque[int] = deque()
+        deaths: Counter[int] = Counter()
+        running: dict[Any, int] = {}
+        submit = self._submitter(task)
+        try:
+            while True:
+                # two per thread keep workers busy; the constant covers the time that a receipt is on its way
+                for block in islice(chain(_popped(again), todo), max(0, 2 * self.workers + 8 - len(running))):
+                    running[submit(block, deaths[block] % 2 == 1)] = block
+                if not running:
+                    return
+                lost = False
+                for future in self._some(set(running)):
+                    block = running.pop(future)
+                    receipt = _receipt(future)
+                    if isinstance(receipt, Receipt):
+                        yield receipt
+                        continue
+                    again.append(block)
+                    if receipt is DIED:
+                        deaths[block] += 1
+                        self.troubles["workers"] += 1
+                        event("worker lost", WARNING, block=block, deaths=deaths[block])
+                        if deaths[block] >= MOST_DEATHS:
+                            raise WorkerError(
+                                f"block {block} has lost its worker {MOST_DEATHS} times, by nothing that fun does; "
+                                f"run again to go on: finished blocks are kept"
+                            )
+                    lost = lost or receipt is LOST
+                if lost:
+                    self.troubles["scheduler"] += 1
+                    event("scheduler lost", WARNING, address=self._address)
+                    again.extend(running.values())
+                    running.clear()
+                    self._reconnect()
+                    submit = self._submitter(task)
+        finally:
+            if running and self.client.status == "running":
+                self.client.cancel(list(running), force=True)
+
+    def _submitter(self, task: Task) -> Callable[[int, bool], Any]:
+        """What sends a block to the cluster; returns its future."""
         shared, key, alone = None, "", task
         if isinstance(task, MemoryTask) and task.shared is not None:
             key, alone = task.shared.key, replace(task, shared=None)
@@ -110,54 +205,79 @@ class DaskExecutor:
         digest = hashlib.sha256(key.encode() + payload).hexdigest()
         run = f"pardiff-{digest[:12]}-{uuid.uuid4().hex[:6]}"
         shipped = self._ship(payload)
-        todo = iter(blocks)
-        running: dict[str, int] = {}
+        numbers = itertools.count()
 
-        def submit(block: int) -> Any:
-            name = f"{run}-{block}"
-            running[name] = block
-            return self.client.submit(call, shared, key, shipped, digest, block, key=name, pure=False, retries=0)
+        def submit(block: int, careful: bool) -> Any:
+            name = f"{run}-{block}-{next(numbers)}"
+            return self.client.submit(
+                call, shared, key, shipped, digest, block, careful, key=name, pure=False, retries=0
+            )
 
-        # two per thread keep workers busy; the constant covers the time that a receipt is on its way
-        window = 2 * self.workers + 8
-        waiting = {submit(block) for block in islice(todo, window)}
-        try:
-            while waiting:
-                for future in self._some(waiting):
-                    waiting.discard(future)
-                    yield _receipt(future, running.pop(future.key))
-                    waiting |= {submit(block) for block in islice(todo, 1)}
-        finally:
-            if waiting and self.client.status == "running":
-                self.client.cancel(list(waiting), force=True)
+        return submit
+
+    def close(self) -> None:
+        """Close the client, if it is one that was opened here."""
+        if self.client is not self._first:
+            self.client.close()
+
+    def _reconnect(self) -> None:
+        """Wait for the scheduler to come back, with workers; a `ClusterError` if it does not."""
+        self._shipped = None
+        end, pause = time.monotonic() + self.patience, RETRY
+        while time.monotonic() < end:
+            with suppress(Exception):  # of a connection that is being lost or made, anything
+                if self.client.status not in ("running", "connecting"):
+                    self.close()
+                    self.client = Client(self._address, security=self._first.security, set_as_default=False)
+                if self.client.status == "running" and self.client.nthreads():
+                    event("scheduler found", address=self._address)
+                    return
+            time.sleep(pause)
+            pause = min(2 * pause, SLOWEST_RETRY)
+        raise ClusterError(
+            f"the scheduler at {self._address} is gone since {self.patience:.0f} s; start it and run again: finished "
+            f"blocks are kept"
+        )
 
     def _ship(self, payload: bytes) -> Any:
         """Bytes as an argument of tasks: by themselves if they are few, otherwise sent to the workers once."""
         return payload if len(payload) <= SMALL else self.client.scatter(payload, broadcast=True, hash=False)
 
     def _some(self, waiting: set[Any]) -> set[Any]:
-        """Futures that are finished, at least one; a `ClusterError` when nobody is left to finish any."""
+        """Futures that are finished or lost, at least one; a `ClusterError` when nobody is left to finish any."""
         alone = 0.0
         while True:
             try:
                 with self.client.as_current():
                     return set(wait(list(waiting), timeout=LOOK, return_when="FIRST_COMPLETED").done)
             except TimeoutError:
+                if self.client.status != "running":
+                    return waiting
                 alone = 0.0 if self.client.nthreads() else alone + LOOK
-                if alone >= PATIENCE:
+                if alone >= self.patience:
                     raise ClusterError(
-                        f"no worker is left since {PATIENCE:.0f} s; start one and run again: finished blocks are kept"
+                        f"no worker is left since {self.patience:.0f} s; start one and run again: finished blocks are "
+                        f"kept"
                     ) from None
 
 
-def _receipt(future: Any, block: int) -> Receipt:
-    if future.status == "cancelled":
-        raise ClusterError("the scheduler was lost or gave up the job; run again to go on: finished blocks are kept")
+DIED, LOST = "died", "lost"
+"""What became of a block: its worker died again and again, or the scheduler forgot it."""
+
+
+def _receipt(future: Any) -> Receipt | str:
+    """The receipt, or what became of the block."""
+    if future.status not in ("finished", "error"):
+        return LOST
     try:
         receipt: Receipt = future.result()
-    except KilledWorker as error:
-        raise WorkerError(
-            f"block {block} killed every worker that tried it ({error.last_worker}); "
-            f"run again to go on with the rest, or look for a crash or too much memory in fun"
-        ) from None
+    except KilledWorker:
+        return DIED
+    except (CancelledError, CommClosedError):
+        return LOST
     return receipt
+
+
+def _popped(queue: deque[int]) -> Iterator[int]:
+    while queue:
+        yield queue.popleft()

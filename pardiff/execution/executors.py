@@ -11,13 +11,17 @@ from typing import Any, Protocol
 
 from pardiff.errors import InputError
 from pardiff.execution.blas import single_threaded
-from pardiff.execution.tasks import Receipt
+from pardiff.execution.tasks import Receipt, Task
 
-Task = Callable[[int], Receipt]
+Work = Callable[[int], Receipt]
+"""A task, or something around it."""
 
 
 class Executor(Protocol):
     """Where blocks are done."""
+
+    patience: float
+    """Seconds without anybody to do them until a run gives up."""
 
     @property
     def workers(self) -> int:
@@ -31,7 +35,9 @@ class Executor(Protocol):
 
 
 class Local:
-    """What runs in processes that the user has started."""
+    """What runs in this process, or in those that the user has started."""
+
+    patience = 0.0
 
     def remarks(self) -> list[str]:
         """Nothing is known of them."""
@@ -73,7 +79,7 @@ class ThreadExecutor(Local):
 class MapExecutor(Local):
     """A map-like of the user's, ``workers(fun, iterable)``, such as the ``map`` of a process pool."""
 
-    def __init__(self, workers_map: Callable[[Task, Iterable[int]], Iterable[Receipt]]) -> None:
+    def __init__(self, workers_map: Callable[[Work, Iterable[int]], Iterable[Receipt]]) -> None:
         self._map = workers_map
         self.workers = os.cpu_count() or 1
 
@@ -127,7 +133,11 @@ def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executo
     elif type(executor).__module__.partition(".")[0] == "distributed":
         from pardiff.execution.dask_executor import DaskExecutor
 
-        yield DaskExecutor(executor)
+        lent = DaskExecutor(executor)
+        try:
+            yield lent
+        finally:
+            lent.close()
     elif callable(executor):
         yield MapExecutor(executor)
     else:

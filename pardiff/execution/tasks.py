@@ -7,9 +7,11 @@ import socket
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.errors import PardiffError, WorkerError
@@ -19,6 +21,7 @@ from pardiff.evaluation.fast import Doubt
 from pardiff.evaluation.paths import open_path
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.evaluation.search import by_search
+from pardiff.logs import event
 from pardiff.planning.waves import SEARCH, STENCIL, STEPS, Wave
 from pardiff.problem.bounds import parse_bounds
 from pardiff.problem.bundle import Code, load_factory
@@ -29,6 +32,11 @@ from pardiff.storage.schema import MOST_ERRORS, BlockRecord
 DIFFERENTIATE = {STENCIL: by_stencil, STEPS: by_steps, SEARCH: by_search}
 """What is done with the coordinates of a wave, by its kind."""
 
+
+LEAST_PATIENCE, PATIENCE = 60.0, 100.0
+"""Seconds that a coordinate may take, and the multiple of what it should: far beyond what a busy machine needs."""
+SLOWER = 20.0
+"""Times that a block may be slower than it should."""
 
 TILE = 1 << 13
 """Coordinates that are differentiated together: some dozens of arrays of so many numbers stay in a core's cache."""
@@ -66,35 +74,51 @@ def open_session(problem: Problem, layout: Layout, arrays: list[NDArray[Any]], r
     return Session(evaluator, rule, parse_bounds(layout, problem.bounds), base)
 
 
-def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[BlockRecord, FloatArray]:
-    """Differentiate the coordinates of a block.
+@dataclass(frozen=True)
+class Part:
+    """What was found at a stretch of a wave."""
 
-    Returns
-    -------
-    record : BlockRecord
-    matrix : ndarray, shape (quantities, k)
+    found: Estimates
+    checks: int
+    """Values of a fast path that were compared with fun."""
+    errors: dict[str, str]
+    """What fun raised, by flat coordinate; at most `MOST_ERRORS` are kept."""
+
+
+def do_part(session: Session, wave: Wave, start: int, stop: int) -> Part:
+    """Differentiate the coordinates of a wave from start to stop.
 
     Raises
     ------
     Doubt
         If a fast path differs from fun.
     """
-    begin = time.perf_counter()
-    index = wave.coordinates(block)
+    index = wave.coordinates(start, stop)
     evaluator = session.evaluator
     evaluator.failures.clear()
     found = Estimates.empty(len(index))
     for first in range(0, len(index), TILE):
         tile = slice(first, first + TILE)
-        number = wave.bounds(block)[0] + first
-        at = Coordinates.of(evaluator, index[tile], session.bounds, session.rule.typical, number)
+        at = Coordinates.of(evaluator, index[tile], session.bounds, session.rule.typical, start + first)
         found.put(tile, DIFFERENTIATE[wave.kind](evaluator, session.rule, at))
     evaluator.check_unchanged()
     doubt, checks = evaluator.verify(session.rule.check)
     if doubt:
         raise Doubt(doubt)
-    matrix = found.to_matrix()
+    errors = {str(i): text for i, text in sorted(evaluator.failures.items())[:MOST_ERRORS]}
+    return Part(found, checks, errors)
+
+
+def record_of(
+    wave: Wave, block: int, parts: list[Part], base: float, seconds: float, attempt: int
+) -> tuple[BlockRecord, FloatArray]:
+    """The record of a block and its results, shape (quantities, k), from its parts in their order."""
     start, stop = wave.bounds(block)
+    matrix = parts[0].found.to_matrix()
+    if len(parts) > 1:
+        matrix = np.concatenate([part.found.to_matrix() for part in parts], axis=1)
+    checks = sum(part.checks for part in parts)
+    errors = [item for part in parts for item in part.errors.items()]
     record = BlockRecord(
         wave=wave.number,
         block=block,
@@ -102,15 +126,22 @@ def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[Bl
         stop=stop,
         state="done",
         checksum=0,
-        nfev=int(found.nfev.sum()) + checks,
+        nfev=int(sum(part.found.nfev.sum() for part in parts)) + checks,
         checks=checks,
-        seconds=time.perf_counter() - begin,
+        seconds=seconds,
         attempt=attempt,
         worker=worker_name(),
-        base=session.base,
-        errors={str(i): text for i, text in sorted(evaluator.failures.items())[:MOST_ERRORS]},
+        base=base,
+        errors=dict(errors[:MOST_ERRORS]),
     )
     return record, matrix
+
+
+def do_block(session: Session, wave: Wave, block: int, attempt: int) -> tuple[BlockRecord, FloatArray]:
+    """Differentiate the coordinates of a block; its record, and its results of shape (quantities, k)."""
+    begin = time.perf_counter()
+    part = do_part(session, wave, *wave.bounds(block))
+    return record_of(wave, block, [part], session.base, time.perf_counter() - begin, attempt)
 
 
 def worker_name() -> str:
@@ -152,21 +183,94 @@ class Shared:
         vars(self).update(state, _local=threading.local())
 
 
+class Task(ABC):
+    """Blocks of a wave. It travels to workers; what it has made ready there stays."""
+
+    limits: Limits
+    attempt: int
+
+    @abstractmethod
+    def session(self) -> Session:
+        """The problem, ready to be evaluated in this thread."""
+
+    @abstractmethod
+    def planned(self) -> Wave:
+        """The wave."""
+
+    @abstractmethod
+    def finished(self, block: int) -> BlockRecord | None:
+        """The record of a block that is done already."""
+
+    @abstractmethod
+    def deliver(self, record: BlockRecord, matrix: FloatArray) -> Receipt:
+        """Store what was found, or give it back."""
+
+    def __call__(self, block: int) -> Receipt:
+        """Do a block and deliver it, unless it is done already."""
+        try:
+            record = self.finished(block)
+            if record is not None:
+                return Receipt(record)
+            session, wave = self.session(), self.planned()
+            event("start", wave=wave.number, block=block, attempt=self.attempt)
+            receipt = self.deliver(*do_block(session, wave, block, self.attempt))
+            event("done", wave=wave.number, block=block)
+            return receipt
+        except Doubt as doubt:
+            return Receipt(None, doubt=str(doubt))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long something may take until it counts as hung, in seconds."""
+
+    block: float
+    """The passes of a block."""
+    each: float
+    """Those of a coordinate."""
+
+    @classmethod
+    def of(cls, wave: Wave, passes: float, seconds: float, deadline: float | None) -> Limits:
+        """Limits from the expected cost.
+
+        Parameters
+        ----------
+        passes : float
+            Of a coordinate.
+        seconds : float
+            Of a pass.
+        deadline : float or None
+            For a coordinate; by default `PATIENCE` times what it should take, and at least `LEAST_PATIENCE` seconds.
+        """
+        each = max(LEAST_PATIENCE, PATIENCE * passes * seconds) if deadline is None else deadline
+        return cls(each + SLOWER * passes * seconds * wave.block_size, each)
+
+
 @dataclass
-class MemoryTask:
+class MemoryTask(Task):
     """Blocks of an audit that lives in the client's memory; the results come back with the receipt."""
 
     shared: Shared | None
     """None while the task travels alone."""
     wave: Wave
+    limits: Limits
+    attempt: int = 1
 
-    def __call__(self, block: int) -> Receipt:
-        """Do a block."""
+    def session(self) -> Session:
+        """The session of this thread."""
         assert self.shared is not None
-        try:
-            return Receipt(*do_block(self.shared.session(), self.wave, block, 1))
-        except Doubt as doubt:
-            return Receipt(None, doubt=str(doubt))
+        return self.shared.session()
+
+    def planned(self) -> Wave:
+        """The wave, which the task carries."""
+        return self.wave
+
+    def finished(self, block: int) -> None:
+        """Nothing is known of other workers."""
+
+    def deliver(self, record: BlockRecord, matrix: FloatArray) -> Receipt:
+        """Give it back."""
+        return Receipt(record, matrix)
 
 
 _last = threading.local()
@@ -174,10 +278,10 @@ _last = threading.local()
 
 
 @dataclass
-class StoredTask:
+class StoredTask(Task):
     """Blocks of an audit in a store; all that travels is where it is, what code to run, and a number."""
 
-    folder: str
+    address: str
     digest: str
     """Digest of the fingerprint that the audit there must have."""
     code: Code
@@ -185,47 +289,63 @@ class StoredTask:
     attempt: int
     path: str
     """How fun is evaluated; an audit that starts over by fun alone has other tasks than before."""
+    limits: Limits
     _local: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     def adopt(self, audit: Any, session: Session) -> None:
         """Use an audit and a session that are ready in this thread."""
         self._local.audit, self._local.session = audit, session
 
-    def __call__(self, block: int) -> Receipt:
-        """Do a block and commit it, unless its record is there already."""
-        try:
-            if not hasattr(self._local, "session"):
-                self._local.audit, self._local.session = self._open()
-            audit = self._local.audit
-            record = audit.record(self.wave, block)
-            if record is None:
-                record, matrix = do_block(self._local.session, audit.waves[self.wave - 1], block, self.attempt)
-                record = audit.commit(record, matrix)
-            return Receipt(record)
-        except Doubt as doubt:
-            return Receipt(None, doubt=str(doubt))
-
-    def _open(self) -> tuple[Any, Session]:
+    def audit(self) -> Any:
+        """The audit, open."""
+        if hasattr(self._local, "audit"):
+            return self._local.audit
         from pardiff.storage.audit import Audit  # zarr is slow to import, and many tasks need none of it
 
         try:
-            audit = Audit.open(self.folder, write=True)
+            audit = Audit.open(self.address, write=True)
         except PardiffError as error:
             raise WorkerError(
-                f"cannot open the audit: {error}; workers must see the folder under the same path as the client"
+                f"cannot open the audit: {error}; workers must see it under the same path as the client"
             ) from error
         if audit.info["digest"] != self.digest:
-            raise WorkerError(f"the audit at {self.folder} is not the one that was submitted")
-        key = (self.folder, self.digest, self.code, str(audit.info["rule"]))
-        if getattr(_last, "key", None) == key:
-            return audit, _last.session
-        _last.session = _last.key = None  # the last problem is freed before another is built
-        problem = load_factory(self.code, audit.read_code)()
-        arrays = audit.parameters()
-        if parameters_digest(audit.layout, arrays) != audit.info["fingerprint"]["x0"]:
-            raise WorkerError(f"the parameters in the audit at {self.folder} are damaged; run it again")
-        _last.session, _last.key = open_session(problem, audit.layout, arrays, Rule.of(audit.info["rule"])), key
-        return audit, _last.session
+            raise WorkerError(f"the audit at {self.address} is not the one that was submitted")
+        self._local.audit = audit
+        return audit
+
+    def planned(self) -> Wave:
+        """The wave, from the store."""
+        wave: Wave = self.audit().waves[self.wave - 1]
+        return wave
+
+    def finished(self, block: int) -> BlockRecord | None:
+        """What the store has of a block."""
+        record: BlockRecord | None = self.audit().record(self.wave, block)
+        return record
+
+    def deliver(self, record: BlockRecord, matrix: FloatArray) -> Receipt:
+        """Commit it."""
+        return Receipt(self.audit().commit(record, matrix))
+
+    def session(self) -> Session:
+        """The session of this thread; what the last audit has left is used if it is of the same problem."""
+        if not hasattr(self._local, "session"):
+            self._local.session = self._open()
+        session: Session = self._local.session
+        return session
+
+    def _open(self) -> Session:
+        audit = self.audit()
+        key = (self.address, self.digest, self.code, str(audit.info["rule"]))
+        if getattr(_last, "key", None) != key:
+            _last.session = _last.key = None  # the last problem is freed before another is built
+            problem = load_factory(self.code, audit.read_code)()
+            arrays = audit.parameters()
+            if parameters_digest(audit.layout, arrays) != audit.info["fingerprint"]["x0"]:
+                raise WorkerError(f"the parameters in the audit at {self.address} are damaged; run it again")
+            _last.session, _last.key = open_session(problem, audit.layout, arrays, Rule.of(audit.info["rule"])), key
+        session: Session = _last.session
+        return session
 
     __getstate__ = Shared.__getstate__
     __setstate__ = Shared.__setstate__

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from pardiff.evaluation.estimate import formula
 from pardiff.evaluation.paths import POINTWISE
-from pardiff.planning.waves import Wave, block_size
+from pardiff.planning.waves import MOST_BLOCKS, Wave, block_size
+from pardiff.problem.budget import Budget
 from pardiff.problem.settings import Settings
 
 BYTES_PER_COORDINATE = 7 * 8 + 8 + 6 * 8 + 4 + 3
 """In the store, uncompressed: working results, x0, six float64 arrays by name, nfev, and three small flags."""
+
+SHARES = 32
+"""Blocks for which a budget is enough, at the least: so many places of x0 are looked at, and little of it is left."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,12 @@ def passes_per_coordinate(settings: Settings) -> int:
 def first_wave(count: int, settings: Settings, seconds: float, workers: int, rows: int = 1) -> Wave:
     """The wave that covers every coordinate, in batches of some rows."""
     multiple = max(1, rows // formula(settings).nfev)
-    size = settings.block_size or block_size(count, passes_per_coordinate(settings), seconds, workers, multiple)
+    passes = passes_per_coordinate(settings)
+    size = settings.block_size or block_size(count, passes, seconds, workers, multiple)
+    if settings.budget is not None and settings.block_size is None:
+        budget = Budget.parse(settings.budget)
+        allowed = min(budget.passes, budget.seconds * workers / max(seconds, 1e-9))
+        size = max(1, -(-count // MOST_BLOCKS), min(size, int(allowed / (SHARES * passes))))
     return Wave(1, count, min(size, count))
 
 

@@ -52,9 +52,8 @@ class Wave:
         start = block * self.block_size
         return start, min(start + self.block_size, self.count)
 
-    def coordinates(self, block: int) -> IntArray:
-        """Flat coordinates of a block, shape (k,)."""
-        start, stop = self.bounds(block)
+    def coordinates(self, start: int, stop: int) -> IntArray:
+        """Flat coordinates of a stretch, shape (stop - start,)."""
         return np.arange(start, stop) if self.index is None else self.index[start:stop]
 
 

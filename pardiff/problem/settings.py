@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError, closest
+from pardiff.problem.budget import Budget
 
 ORDERS = {"central": (2, 4, 6, 8), "forward": (1, 2, 3, 4), "backward": (1, 2, 3, 4), "richardson": (4, 6, 8)}
 """Orders of accuracy by method."""
@@ -21,6 +22,8 @@ MODES = ("full",)
 DEFAULT_ORDER = {"central": 2, "forward": 1, "backward": 1, "richardson": 4}
 MOST_OFFSETS = 16
 """Points of a stencil: weights of wider ones lose their digits."""
+OPERATIONAL = ("block_size", "batch_size", "memory", "deadline", "budget", "partial")
+"""Options that change how an audit is carried out and not what it finds."""
 FARTHEST_OFFSET = 64
 """Of a stencil; beyond it a step small enough for the farthest point is too small for the nearest."""
 
@@ -59,6 +62,14 @@ class Settings:
     """Bytes that the parameters of a batch may take (default 32e6)."""
     seed: int | None = None
     """Seed of what is drawn (default 0): the directions in which the noise of fun is measured."""
+    deadline: float | None = None
+    """Seconds that the passes of one parameter may take on a Dask worker until they count as hung; default a minute,
+    or a hundred times what was measured."""
+    budget: str | float | None = None
+    """What all runs of an audit together may spend: passes (``1e6``) or wall time (``"10m"``, ``"2h"``). Blocks are
+    taken from all over x0, and a fifth is kept for a closer look at what they leave open."""
+    partial: bool | None = None
+    """Whether an audit that its budget has ended is judged by what it has checked, instead of being incomplete."""
 
     def __post_init__(self) -> None:
         """Check each option that is set."""
@@ -67,9 +78,13 @@ class Settings:
         _choice("refine", self.refine, REFINEMENTS)
         object.__setattr__(self, "stencil", _stencil(self.stencil))
         object.__setattr__(self, "typical", _typical(self.typical))
+        if self.budget is not None:
+            Budget.parse(self.budget)
+        if self.partial is not None and not isinstance(self.partial, bool):
+            raise InputError(f"partial: got {self.partial!r}; expected true or false")
         if self.stencil is not None and (self.method or self.order):
             raise InputError("stencil: got one together with a method or an order; it takes the place of both")
-        for name in ("rel_step", "abs_step", "memory"):
+        for name in ("rel_step", "abs_step", "memory", "deadline"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=True))
         for name in ("rtol", "atol"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=False))

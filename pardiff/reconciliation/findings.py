@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pardiff.evaluation.noise import CONFIDENCE
+from pardiff.planning.budget import CONFIDENCE as SEEN
+from pardiff.planning.budget import least_seen
 from pardiff.storage.ledger import Ledger
 
 SAME_VALUE = 1e-6
 """Relative difference of values of fun up to which other hardware or libraries may explain it."""
+
+
+CRASHES = ("fun ended the process", "fun did not come back", "fun was not tried")
+"""How the reasons begin why fun has no value, where it is not that it raised."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,16 @@ def array_finding(
         message = f"the analytical derivative is not finite at {wrong_claims:,} of {of}: {labels}"
     elif counts["error"]:
         kind = "error"
-        message = f"fun raised at {counts['error']:,} of {of}: {labels}"
+        message = f"fun failed at {counts['error']:,} of {of}: {labels}"
     elif counts["missing"]:
         kind = "incomplete"
         message = f"{counts['missing']:,} of {of} have no numerical derivative yet"
+        least = least_seen(size - counts["missing"], size)
+        if least < size - counts["missing"]:
+            message += (
+                f"; {1 - counts['missing'] / size:.1%} are checked, so that a fault at {least:,} or more entries here "
+                f"and there would have been seen with {SEEN:.0%} confidence"
+            )
     elif counts["nonfinite"]:
         kind = "nonfinite"
         message = f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
@@ -152,7 +164,7 @@ def run_findings(ledger: Ledger) -> list[Finding]:
     errors = sorted((int(i), text) for record in records for i, text in record.errors.items())
     if errors:
         coordinate, text = errors[0]
-        message = f"fun raised at {ledger.layout.label(coordinate)}: {text}"
+        message = f"at {ledger.layout.label(coordinate)} {text if text.startswith(CRASHES) else f'fun raised {text}'}"
         evidence = {"errors": {ledger.layout.label(i): text for i, text in errors[:20]}}
         findings.append(Finding("", "error", message, evidence))
     return findings

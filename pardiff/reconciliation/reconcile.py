@@ -92,6 +92,8 @@ class Reconciliation:
     """Whether the problem has an analytical gradient."""
     unfinished: bool
     """Whether some block of some wave is not done, or the run has not come to its end."""
+    partial: bool = False
+    """Whether what a budget has allowed to check is all that counts for the exit status."""
 
     @property
     def complete(self) -> bool:
@@ -103,6 +105,9 @@ class Reconciliation:
         """0 pass, 1 mismatch, 3 inconclusive, 4 incomplete."""
         if self.verdict is Verdict.FAIL:
             return 1
+        if self.partial and not self.counts["error"]:
+            checked = sum(self.counts.values()) - self.counts["missing"]
+            return 0 if 0 < checked == self.counts["pass"] + self.counts["kink"] else 3
         if not self.complete:
             return 4
         return 0 if self.verdict is Verdict.PASS else 3
@@ -162,8 +167,8 @@ def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[I
     ndarray of int64, shape (k,)
         Ascending.
     ndarray of int64
-        Those among them whose claim lies within the tolerance, and whose rounding would leave room for a verdict: only
-        a guess of the truncation error stands against it.
+        Those among them that have been in no later wave, whose claim lies within the tolerance, and whose rounding
+        would leave room for a verdict: only a guess of the truncation error stands against it.
     """
     claimed = bool(ledger.info["claimed"])
     open_coordinates, near_coordinates = [], []
@@ -183,10 +188,11 @@ def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[I
             near_coordinates.append(open_coordinates[-1][near])
     empty = np.empty(0, dtype=np.int64)
     found, close = (np.concatenate([empty, *parts]) for parts in (open_coordinates, near_coordinates))
-    for wave in ledger.waves:
+    for wave in ledger.waves[1:]:
+        assert wave.index is not None
+        close = np.setdiff1d(close, wave.index, assume_unique=True)
         if wave.kind == SEARCH:
-            assert wave.index is not None
-            found, close = (np.setdiff1d(some, wave.index, assume_unique=True) for some in (found, close))
+            found = np.setdiff1d(found, wave.index, assume_unique=True)
     return found, close
 
 
@@ -221,6 +227,7 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
         nfev=passes(ledger),
         claimed=bool(ledger.info["claimed"]),
         unfinished=unfinished,
+        partial=bool(ledger.info.get("budget_spent") and ledger.info["settings"].get("partial")),
     )
 
 

@@ -140,7 +140,7 @@ def judge(
         verdict[~np.isfinite(analytical)] = NONFINITE
     verdict[state == estimate.NONFINITE] = NONFINITE
     verdict[state == estimate.NO_ROOM] = INCONCLUSIVE
-    verdict[state == estimate.ERROR] = ERROR
+    verdict[(state == estimate.ERROR) | (state == estimate.CRASHED)] = ERROR
     verdict[state == estimate.MISSING] = MISSING
     return residual, verdict
 

@@ -1,4 +1,4 @@
-"""An audit in a folder: a Zarr v3 store, the bundle of code beside it, and the reports.
+"""An audit in its place: a Zarr v3 store, the bundle of code beside it, and the reports.
 
 Workers write the results of their blocks; everything else is written by the client. A block is done
 when its record is there, which is written after its results and carries their checksum.
@@ -6,17 +6,11 @@ when its record is there, which is written after its results and carries their c
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import math
-import os
 import re
-import shutil
-import uuid
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +19,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pardiff.errors import FingerprintError, NotAnAuditError, PardiffError, StoreError
+from pardiff.errors import FingerprintError, NotAnAuditError, StoreError
 from pardiff.evaluation.estimate import MISSING, Estimates
 from pardiff.evaluation.estimate import QUANTITIES as RESULTS
 from pardiff.planning.waves import Wave
 from pardiff.problem.parameters import FloatArray, Layout, Leaf, flatten
 from pardiff.storage.ledger import checksum, leaf_tiles, overlay
 from pardiff.storage.nodes import Node, create, dimensions
+from pardiff.storage.place import Folder, Place, place_of, sentence
 from pardiff.storage.provenance import now
 from pardiff.storage.schema import QUANTITIES, SCHEMA, TILE, BlockRecord, tile_shape, tiles
 
@@ -39,14 +34,15 @@ STORE = "audit.zarr"
 CODE = "code"
 REPORTS = ("report.html", "report.md", "report.json", "junit.xml")
 """Files beside the store that are made from it."""
-LOCK = ".lock"
+CREATING = "pardiff_creating"
+"""Attribute of a store that is not whole yet; what a kill leaves of it is no audit."""
 
 
 class Audit:
     """An open audit; see `Ledger` for the part that the stages share."""
 
-    def __init__(self, folder: Path, group: zarr.Group) -> None:
-        self.folder = folder
+    def __init__(self, place: Place, group: zarr.Group) -> None:
+        self.place = place
         self.group = group
         self.info: dict[str, Any] = dict(group.attrs)
         self.layout = Layout.from_json(self.info["layout"])
@@ -63,6 +59,11 @@ class Audit:
                 break
             self.waves.append(Wave(number, count, size, kind, index))
 
+    @property
+    def address(self) -> str:
+        """Path or address of the audit."""
+        return self.place.address
+
     def _index(self, wave: int) -> NDArray[np.int64] | None:
         """Coordinates of a later wave; None where the file is damaged."""
         try:
@@ -73,8 +74,8 @@ class Audit:
     # -- opening and creating
 
     @classmethod
-    def open(cls, path: str | Path, *, write: bool = False) -> Audit:
-        """Open an existing audit: its folder, or the ``audit.zarr`` within. Executes nothing from it.
+    def open(cls, path: str | Path | Place, *, write: bool = False) -> Audit:
+        """Open an existing audit: its place, or the ``audit.zarr`` within. Executes nothing from it.
 
         Raises
         ------
@@ -83,15 +84,15 @@ class Audit:
         StoreError
             If it cannot be read.
         """
-        folder = audit_folder(path)
-        store = folder / STORE
-        if not store.exists():
-            inside = sorted(p.parent.name for p in folder.glob(f"*/{STORE}"))
+        place = audit_place(path)
+        if not place.has(STORE):
+            inside = [name for name in place.names() if place.child(name).has(STORE)]
             hint = f"; it holds audits: {', '.join(inside)}" if inside else ""
-            raise NotAnAuditError(f"no audit at {folder}: there is no {STORE} in it{hint}")
-        with _sentence(folder, "read"):
+            raise NotAnAuditError(f"no audit at {place.address}: there is no {STORE} in it{hint}")
+        store = f"{place.address}/{STORE}"
+        with sentence(place.address, "read"):
             try:
-                group = zarr.open_group(store, mode="r+" if write else "r", zarr_format=3)
+                group = zarr.open_group(place.zarr(STORE, write=write), mode="r+" if write else "r", zarr_format=3)
             except (
                 FileNotFoundError,
                 zarr.errors.GroupNotFoundError,
@@ -100,43 +101,47 @@ class Audit:
             ) as error:
                 raise NotAnAuditError(f"{store} is not an audit of pardiff ({error})") from None
             schema = group.attrs.get("pardiff_schema")
+            if schema is None and group.attrs.get(CREATING):
+                raise NotAnAuditError(f"{store} is being made, or that was interrupted; wait, or run it again")
             if schema is None:
                 raise NotAnAuditError(f"{store} is a Zarr group, but not an audit of pardiff; choose another place")
             if schema != SCHEMA:
                 raise NotAnAuditError(f"{store} has format {schema!r}; this pardiff reads format {SCHEMA}")
             try:
-                return cls(folder, group)
+                return cls(place, group)
             except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
                 raise StoreError(
-                    f"the audit at {folder} is damaged: {type(error).__name__}: {error}; remove it to start over"
+                    f"the audit at {place.address} is damaged: {type(error).__name__}: {error}; remove it to start over"
                 ) from None
 
     @classmethod
     def create(
-        cls, folder: Path, layout: Layout, arrays: list[NDArray[Any]], info: Mapping[str, Any], first: Wave
+        cls,
+        path: str | Path | Place,
+        layout: Layout,
+        arrays: list[NDArray[Any]],
+        info: Mapping[str, Any],
+        first: Wave,
     ) -> Audit:
-        """Make a new audit with its parameters; it appears under its name only when it is whole."""
-        partial = folder / f".{STORE}.{uuid.uuid4().hex}.partial"
-        with _sentence(folder, "write"):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                for old in folder.glob(f".{STORE}.*.partial"):
-                    shutil.rmtree(old, ignore_errors=True)
-                attributes = {
+        """Make a new audit with its parameters; it is one only when it is whole, as its root is written last."""
+        place = audit_place(path)
+        with sentence(place.address, "write"):
+            if place.has(STORE):
+                place.erase(STORE)
+            store = place.zarr(STORE, write=True)
+            group = zarr.open_group(store, mode="w", zarr_format=3, attributes={CREATING: True})
+            _create_arrays(group, layout, arrays)
+            _create_wave(group, first)
+            group.attrs.put(
+                {
                     "pardiff_schema": SCHEMA,
                     **info,
                     "layout": layout.to_json(),
                     "state": "running",
                     "waves": [[first.number, first.kind, first.count, first.block_size, 0]],
                 }
-                group = zarr.open_group(partial, mode="w", zarr_format=3, attributes=attributes)
-                _create_arrays(group, layout, arrays)
-                _create_wave(group, first)
-                partial.rename(folder / STORE)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
-        return cls.open(folder, write=True)
+            )
+        return cls.open(place, write=True)
 
     def check_fingerprint(self, fingerprint: Mapping[str, Any]) -> None:
         """Raise `FingerprintError`, naming what differs, unless this audit is of the same run."""
@@ -146,7 +151,7 @@ class Audit:
                 was, now_ = (_short(f.get(key)) for f in (stored, fingerprint))
                 remedy = "" if key not in ("rtol", "atol") else "'pardiff reconcile' compares anew without a pass; "
                 raise FingerprintError(
-                    f"the audit at {self.folder} was started with another {key} (there: {was}, now: {now_}); "
+                    f"the audit at {self.address} was started with another {key} (there: {was}, now: {now_}); "
                     f"{remedy}--fresh (or removing the folder) starts over, another place keeps both"
                 )
 
@@ -154,7 +159,7 @@ class Audit:
 
     def add_wave(self, wave: Wave) -> None:
         """Make room for the results of a later wave."""
-        with _sentence(self.folder, "write"):
+        with sentence(self.address, "write"):
             _create_wave(self.group, wave)
             assert wave.index is not None
             digest = zlib.crc32(np.ascontiguousarray(wave.index).data)
@@ -200,7 +205,7 @@ class Audit:
                 damaged.append((wave.number, block))
                 del self._records[wave.number][block]
                 if erase:
-                    with _sentence(self.folder, "write"):
+                    with sentence(self.address, "write"):
                         self._array(f"blocks/wave{wave.number}/record")[block] = ""
         return damaged
 
@@ -214,7 +219,7 @@ class Audit:
     def commit(self, record: BlockRecord, matrix: FloatArray) -> BlockRecord:
         """Store the results of a block and then, last, its record, with their checksum. Called on the worker."""
         record = replace(record, checksum=checksum(matrix))
-        with _sentence(self.folder, "write"):
+        with sentence(self.address, "write"):
             self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop] = matrix
             self._array(f"blocks/wave{record.wave}/record")[record.block] = record.to_json()
         return record
@@ -250,7 +255,7 @@ class Audit:
         found.put(np.flatnonzero(missing), Estimates.empty(int(missing.sum())))
         if not (found.state[~missing] > MISSING).all():
             raise StoreError(
-                f"the audit at {self.folder} is damaged: results of a block that is recorded as done are gone; "
+                f"the audit at {self.address} is damaged: results of a block that is recorded as done are gone; "
                 f"run it again to redo the block"
             )
         return found
@@ -265,7 +270,7 @@ class Audit:
         for record in self.records(wave.number).values():
             low, high = max(start, record.start), min(stop, record.stop)
             if low < high:
-                with _sentence(self.folder, "read"):
+                with sentence(self.address, "read"):
                     matrix[:, low - start : high - start] = values[:, low:high]
         return matrix
 
@@ -273,7 +278,7 @@ class Audit:
 
     def parameters(self) -> list[NDArray[Any]]:
         """The leaves of x0, each a new array of its own dtype."""
-        with _sentence(self.folder, "read"):
+        with sentence(self.address, "read"):
             return [np.array(self._array(f"x0/{leaf.name}")[...]) for leaf in self.layout.leaves]
 
     @property
@@ -283,14 +288,14 @@ class Audit:
 
     def read(self, quantity: str, leaf: Leaf, start: int, stop: int) -> NDArray[Any]:
         """A stretch of an array by name, flat."""
-        with _sentence(self.folder, "read"):
+        with sentence(self.address, "read"):
             return np.asarray(self._array(f"{quantity}/{leaf.name}")[_selection(leaf, start, stop)]).reshape(-1)
 
     def write(self, quantity: str, leaf: Leaf, start: int, stop: int, values: NDArray[Any]) -> None:
         """Write such a stretch."""
         selection = _selection(leaf, start, stop)
         shape = [s.stop - s.start for s in selection]
-        with _sentence(self.folder, "write"):
+        with sentence(self.address, "write"):
             self._array(f"{quantity}/{leaf.name}")[selection] = values.reshape(shape)
 
     def write_analytical(self, analytical: FloatArray) -> None:
@@ -310,17 +315,19 @@ class Audit:
     def check_analytical(self) -> None:
         """Raise `StoreError` if the analytical gradient is not the one that was written."""
         if self.info["claimed"] and self._analytical_checksum() != self.info.get("analytical_checksum"):
-            raise StoreError(f"the audit at {self.folder} is damaged: its analytical gradient is another; run it again")
+            raise StoreError(
+                f"the audit at {self.address} is damaged: its analytical gradient is another; run it again"
+            )
 
     def write_parameters(self, arrays: list[NDArray[Any]]) -> None:
         """Write x0 anew."""
         for leaf, values in zip(self.layout.leaves, arrays, strict=True):
-            with _sentence(self.folder, "write"):
+            with sentence(self.address, "write"):
                 self._array(f"x0/{leaf.name}")[...] = values
 
     def array(self, quantity: str, leaf: Leaf) -> NDArray[Any]:
         """An array by name, in its own shape."""
-        with _sentence(self.folder, "read"):
+        with sentence(self.address, "read"):
             return np.asarray(self._array(f"{quantity}/{leaf.name}")[...])
 
     # -- the rest
@@ -328,7 +335,7 @@ class Audit:
     def update(self, **info: Any) -> None:
         """Change entries of the attributes."""
         self.info.update(info)
-        with _sentence(self.folder, "write"):
+        with sentence(self.address, "write"):
             self.group.attrs.update(info)
 
     def write_block_table(self) -> None:
@@ -348,7 +355,7 @@ class Audit:
             "base": np.array([r.base for r in records], dtype="float64"),
             "worker": np.array([r.worker for r in records], dtype=np.dtypes.StringDType()),
         }
-        with _sentence(self.folder, "write"):
+        with sentence(self.address, "write"):
             meanings = {"state": {"flag_values": [0, 1], "flag_meanings": "missing done"}}
             nodes = {
                 name: Node(
@@ -363,16 +370,12 @@ class Audit:
 
     def write_code(self, filename: str, data: bytes) -> None:
         """Put a bundle beside the store."""
-        with _sentence(self.folder, "write"):
-            (self.folder / CODE).mkdir(exist_ok=True)
-            partial = self.folder / CODE / f".{filename}.{uuid.uuid4().hex}.partial"
-            partial.write_bytes(data)
-            partial.rename(self.folder / CODE / filename)
+        self.place.child(CODE).write(filename, data)
 
     def read_code(self, filename: str) -> bytes:
         """Read a bundle."""
-        with _sentence(self.folder, "read"):
-            return (self.folder / CODE / filename).read_bytes()
+        with sentence(self.address, "read"):
+            return self.place.child(CODE).read(filename)
 
     def _array(self, path: str) -> Any:
         if path not in self._arrays:
@@ -388,79 +391,40 @@ def _parse_record(text: str) -> BlockRecord | None:
         return None
 
 
-def audit_folder(path: str | Path) -> Path:
-    """The folder of an audit, given it or the store within it."""
-    folder = local_folder(path)
-    return folder.parent if folder.name == STORE else folder
+def audit_place(path: str | Path | Place) -> Place:
+    """The place of an audit, given it or the store within it."""
+    if not isinstance(path, str | Path):
+        return path
+    text = str(path).rstrip("/")
+    if "://" not in text:
+        folder = Path(text or "/")
+        return Folder(folder.parent if folder.name == STORE else folder)
+    return place_of(text.removesuffix(f"/{STORE}"))
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold an audit for one client; the lock goes with the process, however it ends."""
-    with _sentence(folder, "write"):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+def existing(path: str | Path | Place) -> bool:
+    """Whether something stands where the store would be, other than what an interrupted creation leaves."""
+    place = audit_place(path)
+    if not place.has(STORE):
+        return False
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 100).decode(errors="replace").strip()
-            raise StoreError(
-                f"the audit at {folder} is being worked on by another run ({holder}); wait for it, or use another place"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
+        return not json.loads(place.read(f"{STORE}/zarr.json"))["attributes"].get(CREATING)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True  # whatever it is
 
 
-def local_folder(path: str | Path) -> Path:
-    """A folder, from a path or a ``file://`` address."""
-    text = str(path)
-    if "://" in text and not text.startswith("file://"):
-        raise StoreError(f"{text}: audits are kept in folders of a file system; expected a path")
-    return Path(text.removeprefix("file://"))
-
-
-def existing(folder: Path) -> bool:
-    """Whether something stands where the store would be."""
-    if folder.exists() and not folder.is_dir():
-        raise NotAnAuditError(f"{folder} is a file; expected a folder for the audit")
-    return (folder / STORE).exists()
-
-
-def remove(folder: Path) -> None:
+def remove(path: str | Path | Place) -> None:
     """Remove an audit, and nothing that is not one."""
-    Audit.open(folder)
-    with _sentence(folder, "write"):
-        # out of the way at once: what is left by a kill is cleared when the next audit is made
-        gone = folder / f".{STORE}.{uuid.uuid4().hex}.partial"
-        (folder / STORE).rename(gone)
-        for bundle in (folder / CODE).glob("*"):
-            if re.fullmatch(r"[0-9a-f]{64}\.(zip|pkl)", bundle.name):
-                bundle.unlink()
-        for report in REPORTS:
-            (folder / report).unlink(missing_ok=True)
-        shutil.rmtree(gone)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a report so that it is either the old one or the new one, never half of it."""
-    with _sentence(path.parent, "write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a pipe, or /dev/stdout
-            return
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-        try:
-            partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+    place = audit_place(path)
+    Audit.open(place)
+    root = {"zarr_format": 3, "node_type": "group", "attributes": {CREATING: True}}
+    place.write(f"{STORE}/zarr.json", json.dumps(root).encode())  # if this is interrupted, it is no audit any more
+    place.erase(STORE)
+    for bundle in place.child(CODE).files():
+        if re.fullmatch(r"[0-9a-f]{64}\.(zip|pkl)", bundle):
+            place.child(CODE).erase(bundle)
+    for report in REPORTS:
+        place.erase(report)
 
 
 def _create_arrays(group: zarr.Group, layout: Layout, arrays: list[NDArray[Any]]) -> None:
@@ -503,27 +467,6 @@ def _selection(leaf: Leaf, start: int, stop: int) -> tuple[slice, ...]:
 def _short(value: Any) -> str:
     text = "not set" if value is None else str(value)
     return text if len(text) <= 24 else text[:12] + "…"
-
-
-@contextmanager
-def _sentence(folder: Path, verb: str) -> Iterator[None]:
-    """Turn what the file system says into a `StoreError` with a remedy."""
-    try:
-        yield
-    except PardiffError:
-        raise
-    except (RuntimeError, ValueError) as error:  # what zarr and its codecs say of a file that is not whole
-        raise StoreError(f"the audit at {folder} is damaged ({error}); run it again to mend it") from error
-    except OSError as error:
-        remedies = {
-            errno.ENOSPC: "free some space and run again: finished blocks are kept",
-            errno.EDQUOT: "free some of your quota and run again: finished blocks are kept",
-            errno.EROFS: "the file system is read-only; choose another --out",
-            errno.EACCES: "choose another --out or change its permissions",
-        }
-        remedy = remedies.get(error.errno or 0, "check the folder and run again: finished blocks are kept")
-        reason = error.strerror or str(error)
-        raise StoreError(f"cannot {verb} the audit at {folder}: {reason}; {remedy}") from error
 
 
 def spent(audit: Audit, seconds: float, *, start: float = 0.0, complete: bool) -> None:

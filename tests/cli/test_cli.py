@@ -115,10 +115,10 @@ def test_files_that_cannot_be_imported_do_not_stop_a_folder(run, tmp_path):
         (["run", "work.py::right", "--scheduler-file", "none.json"], 4, "no scheduler file 'none.json'"),
         (["run"], 2, "Missing argument"),
         (["rnu", "work.py"], 2, "no command 'rnu'; did you mean 'run'?"),
-        (["status", "nowhere"], 2, "no audit at nowhere"),
-        (["show", "work.py"], 2, "no audit at work.py"),
+        (["status", "nowhere"], 2, "nowhere: there is no audit.zarr in it"),
+        (["show", "work.py"], 2, "work.py is a file; expected a folder"),
         (["report", "a", "b", "--html", "x"], 2, "goes with one STORE"),
-        (["reconcile", "nowhere"], 2, "no audit at nowhere"),
+        (["reconcile", "nowhere"], 2, "nowhere: there is no audit.zarr in it"),
         (["plan", "wrk.py"], 2, "did you mean 'work.py'?"),
     ],
 )

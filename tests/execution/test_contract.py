@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pardiff
-from pardiff.execution.tasks import StoredTask
+from pardiff.execution.tasks import Limits, StoredTask
 from pardiff.problem.bundle import Code
 from pardiff.testing import _INPUT, _TARGET, TOYS, plant, two_layers
 
@@ -125,7 +125,9 @@ def test_closures_and_lambdas_travel(embedded):
 def test_a_task_ships_a_few_hundred_bytes():
     """The task of a stored audit has no array in it: its size does not depend on the problem's."""
     code = Code("file", "digits_mlp.py", "digits_mlp", "0" * 64)
-    task = StoredTask("/some/folder/with/a/longer/name/audits/digits_mlp", "1" * 64, code, 1, 1, "pointwise")
+    task = StoredTask(
+        "/some/folder/with/a/longer/name/audits/digits_mlp", "1" * 64, code, 1, 1, "pointwise", Limits(60.0, 60.0)
+    )
 
     assert len(cloudpickle.dumps(task)) < 600
 

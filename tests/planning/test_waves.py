@@ -12,7 +12,7 @@ from pardiff.problem.settings import Settings
 def test_blocks_cover_the_wave_once(count, size):
     """Every coordinate is in exactly one block, and no block is longer than the others."""
     wave = Wave(1, count, size)
-    blocks = [wave.coordinates(b) for b in range(wave.blocks)]
+    blocks = [wave.coordinates(*wave.bounds(b)) for b in range(wave.blocks)]
 
     assert np.concatenate(blocks).tolist() == list(range(count))
     assert max(map(len, blocks)) <= size

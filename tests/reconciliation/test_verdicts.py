@@ -86,7 +86,7 @@ def test_all_verdicts_in_one_audit():
     assert result.verdict is pardiff.Verdict.FAIL
     assert result.exit_status == 1
     assert {f.kind for f in result.findings} == {"mismatch", "error"}
-    assert "x[4]: ValueError: poison" in str(result)
+    assert "at x[4] fun raised ValueError: poison" in str(result)
 
 
 def test_incomplete_is_not_a_pass():

@@ -9,7 +9,7 @@ from helpers import bits
 from hypothesis import given, settings
 
 import pardiff
-from pardiff.errors import FingerprintError, NotAnAuditError, StoreError
+from pardiff.errors import FingerprintError, InputError, NotAnAuditError, StoreError
 from pardiff.storage.audit import Audit
 from pardiff.testing import plant, structures, two_layers
 
@@ -218,9 +218,9 @@ def test_other_tolerances_without_a_pass(tmp_path):
 
 
 def test_urls_of_other_stores_are_refused_with_a_sentence(tmp_path):
-    """An address of object storage is not mistaken for a folder."""
-    with pytest.raises(StoreError, match="expected a path"):
-        pardiff.gradcheck(lambda x: float(x @ x), None, [1.0], store="s3://bucket/run")
+    """An address is not mistaken for a folder."""
+    with pytest.raises(InputError, match="audits are kept in folders, or in an object store: s3://"):
+        pardiff.gradcheck(lambda x: float(x @ x), None, [1.0], store="ftp://host/run")
 
 
 def test_results_that_are_gone_are_not_read_as_missing(tmp_path):

@@ -1,0 +1,326 @@
+"""Where audits and reports are kept: folders of a file system, and prefixes of an object store."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pardiff.errors import InputError, NotAnAuditError, PardiffError, StoreError
+
+LOCK = ".lock"
+CLOUDS = ("s3", "gs", "az")
+HEARTBEAT = 5.0
+"""Seconds between signs of life of who holds an audit in an object store."""
+SILENCE = 2.5 * HEARTBEAT
+"""Seconds without one after which it is taken to be dead."""
+RETRY_SECONDS = 60
+"""How long a request to an object store is repeated that fails for a reason that may pass."""
+
+
+class Place(Protocol):
+    """A folder or a prefix, with files and other places in it."""
+
+    @property
+    def address(self) -> str:
+        """Its path or address; `place_of` makes it a place again, in any process."""
+
+    def child(self, name: str) -> Place:
+        """A place within."""
+
+    def names(self) -> list[str]:
+        """Places within that hold something, sorted."""
+
+    def files(self) -> list[str]:
+        """Files directly within, sorted."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file, or anything at all below a path."""
+
+    def read(self, name: str) -> bytes:
+        """Content of a file; a `FileNotFoundError` if there is none."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file so that it is either the old one or the new one, never half of it."""
+
+    def erase(self, name: str) -> None:
+        """Remove a file, and all that is below a path."""
+
+    def zarr(self, name: str, *, write: bool) -> Any:
+        """A Zarr store at a path."""
+
+    def locked(self) -> Any:
+        """A context manager that holds the place for one client; a `StoreError` names who has it."""
+
+
+class Folder:
+    """A folder of a file system."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).resolve()  # fun and factories may change the working directory
+
+    @property
+    def address(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    def child(self, name: str) -> Folder:
+        """A folder within."""
+        return Folder(self.path / name)
+
+    def names(self) -> list[str]:
+        """Folders within."""
+        return sorted(path.name for path in self.path.glob("*") if path.is_dir())
+
+    def files(self) -> list[str]:
+        """Files within."""
+        return sorted(path.name for path in self.path.glob("*") if path.is_file())
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file or a folder."""
+        if self.path.exists() and not self.path.is_dir():
+            raise NotAnAuditError(f"{self.path} is a file; expected a folder for the audit")
+        return (self.path / name).exists()
+
+    def read(self, name: str) -> bytes:
+        """Content of a file."""
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file under another name, and rename it."""
+        with sentence(self.address, "write"):
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                path.write_bytes(data)  # a pipe, or /dev/stdout
+                return
+            partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+            try:
+                partial.write_bytes(data)
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+
+    def erase(self, name: str) -> None:
+        """Remove a file or a folder; what a kill leaves of a folder has another name, and is removed with the next."""
+        with sentence(self.address, "write"):
+            path = self.path / name
+            for old in self.path.glob(".*.partial"):
+                shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+            if path.is_dir():
+                gone = self.path / f".{path.name}.{uuid.uuid4().hex}.partial"
+                path.rename(gone)
+                shutil.rmtree(gone)
+            else:
+                path.unlink(missing_ok=True)
+
+    def zarr(self, name: str, *, write: bool) -> Any:
+        """A local store."""
+        from zarr.storage import LocalStore
+
+        return LocalStore(self.path / name, read_only=not write)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder; the lock goes with the process, however it ends."""
+        with sentence(self.address, "write"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _held(self.address, os.read(handle, 100).decode(errors="replace").strip()) from None
+            except OSError:
+                pass  # a file system without locks
+            os.truncate(handle, 0)
+            os.pwrite(handle, _me().encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+class Bucket:
+    """A prefix of an object store; credentials come from the environment of each process."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            import obstore
+        except ImportError:
+            raise StoreError(f"{address}: object stores need obstore; pip install 'pardiff[s3]'") from None
+        self.address = address.rstrip("/")
+        self._obstore = obstore
+        with sentence(self.address, "open"):
+            self._store = self._open(self.address)
+
+    def _open(self, address: str) -> Any:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+        retry: Any = {"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+        options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
+        return self._obstore.store.from_url(address, client_options=options, retry_config=retry)
+
+    def child(self, name: str) -> Bucket:
+        """A prefix within."""
+        return Bucket(f"{self.address}/{name}")
+
+    def names(self) -> list[str]:
+        """Prefixes within."""
+        with sentence(self.address, "read"):
+            found = self._obstore.list_with_delimiter(self._store)["common_prefixes"]
+        return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found)
+
+    def files(self) -> list[str]:
+        """Objects within."""
+        with sentence(self.address, "read"):
+            found = self._obstore.list_with_delimiter(self._store)["objects"]
+        return sorted(item["path"].rpartition("/")[2] for item in found)
+
+    def has(self, name: str) -> bool:
+        """Whether there is an object, or any below a prefix."""
+        with sentence(self.address, "read"):
+            try:
+                self._obstore.head(self._store, name)
+                return True
+            except FileNotFoundError:
+                return any(len(some) for some in self._obstore.list(self._store, name + "/", chunk_size=1))
+
+    def read(self, name: str) -> bytes:
+        """Content of an object."""
+        with sentence(self.address, "read", but=FileNotFoundError):
+            return bytes(self._obstore.get(self._store, name).bytes())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put an object, which is atomic."""
+        with sentence(self.address, "write"):
+            self._obstore.put(self._store, name, data)
+
+    def erase(self, name: str) -> None:
+        """Delete an object, and all below a prefix; the root of a Zarr group last, as it tells what the rest is."""
+        with sentence(self.address, "write"):
+            root = f"{name}/zarr.json"
+            for some in self._obstore.list(self._store, name + "/"):
+                for item in some:
+                    if item["path"] != root:
+                        self._delete(item["path"])
+            for path in (root, name):
+                self._delete(path)
+
+    def _delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._obstore.delete(self._store, path)
+
+    def zarr(self, name: str, *, write: bool) -> Any:
+        """A store of objects."""
+        from zarr.storage import ObjectStore
+
+        with sentence(self.address, "open"):
+            return ObjectStore(self._open(f"{self.address}/{name}"), read_only=not write)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the prefix, with signs of life; who has given none for a while is taken to be dead."""
+        begin = time.monotonic()
+        seen = self._sign()
+        while seen is not None and time.monotonic() - begin < SILENCE:
+            time.sleep(HEARTBEAT / 5)
+            now = self._sign()
+            if now is not None and now != seen:
+                raise _held(self.address, now.partition(b" ")[2].decode(errors="replace"))
+            seen = now
+        done = threading.Event()
+
+        def live() -> None:
+            while True:
+                with suppress(PardiffError):  # what cannot be written is noticed by those who have results to write
+                    self.write(LOCK, f"{uuid.uuid4().hex} {_me()}".encode())
+                if done.wait(HEARTBEAT):
+                    return
+
+        thread = threading.Thread(target=live, daemon=True)
+        self.write(LOCK, f"{uuid.uuid4().hex} {_me()}".encode())
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(RETRY_SECONDS)
+            with sentence(self.address, "write"):
+                self._delete(LOCK)
+
+    def _sign(self) -> bytes | None:
+        try:
+            return self.read(LOCK)
+        except FileNotFoundError:
+            return None
+
+
+def place_of(address: str | Path) -> Place:
+    """The place that a path or an address names.
+
+    Raises
+    ------
+    StoreError
+        If it is of a kind that is not supported.
+    """
+    text = str(address)
+    scheme = urlsplit(text).scheme if "://" in text else ""
+    if scheme in CLOUDS:
+        return Bucket(text)
+    if scheme == "memory":
+        raise InputError(f"{text}: what is kept in memory is gone with the process; give a folder, or no store at all")
+    if scheme not in ("", "file"):
+        known = ", ".join(f"{cloud}://" for cloud in CLOUDS)
+        raise InputError(f"{text}: audits are kept in folders, or in an object store: {known}")
+    return Folder(text.removeprefix("file://"))
+
+
+def _me() -> str:
+    return f"process {os.getpid()} on {os.uname().nodename}"
+
+
+def _held(address: str, holder: str) -> StoreError:
+    return StoreError(
+        f"the audit at {address} is being worked on by another run ({holder}); wait for it, or use another place"
+    )
+
+
+@contextmanager
+def sentence(address: str, verb: str, but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn what a file system or an object store says into a `StoreError` with a remedy."""
+    try:
+        yield
+    except PardiffError:
+        raise
+    except but:
+        raise
+    except (RuntimeError, ValueError) as error:  # what zarr and its codecs say of a file that is not whole
+        raise StoreError(f"the audit at {address} is damaged ({error}); run it again to mend it") from error
+    except OSError as error:
+        remedies = {
+            errno.ENOSPC: "free some space and run again: finished blocks are kept",
+            errno.EDQUOT: "free some of your quota and run again: finished blocks are kept",
+            errno.EROFS: "the file system is read-only; choose another --out",
+            errno.EACCES: "choose another --out or change its permissions",
+        }
+        remedy = remedies.get(error.errno or 0, "check it and run again: finished blocks are kept")
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise StoreError(f"cannot {verb} the audit at {address}: {reason}; {remedy}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "obstore":
+            raise
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise StoreError(
+            f"cannot {verb} the audit at {address}: {reason}; check the address, the credentials and the store, and "
+            f"run again: finished blocks are kept"
+        ) from error

@@ -1,0 +1,153 @@
+"""Audits in an object store: a real server, real processes, and the same bits as in a folder."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import pardiff
+from pardiff.errors import InputError, StoreError
+from pardiff.storage.place import place_of
+
+pytestmark = pytest.mark.cluster
+
+JOB = """
+import numpy as np
+import pardiff
+
+X0 = {"a": np.linspace(1.0, 2.0, 40), "b": {"c": np.ones((2, 3))}}
+
+
+def fun(x):
+    return float(np.sum(x["a"] ** 3) + np.sum(np.exp(x["b"]["c"])))
+
+
+def grad(x):
+    g = {"a": 3 * x["a"] ** 2, "b": {"c": np.exp(x["b"]["c"])}}
+    g["a"][7] *= 1.1
+    return g
+
+
+@pardiff.problem
+def job():
+    return pardiff.Problem(fun, grad, X0)
+"""
+
+
+@pytest.fixture
+def s3(tmp_path, monkeypatch):
+    """Address of a bucket of an S3 server on loopback, and the folder in which it keeps its objects."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path / "server"
+    (folder / "bucket").mkdir(parents=True)
+    rclone = shutil.which("rclone") or str(Path(sys.executable).parent / "rclone")
+    command = [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secretsecret", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secretsecret",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(urllib.error.HTTPError, OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield "s3://bucket/some/runs", folder / "bucket" / "some" / "runs"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def arrays(group):
+    """Bytes of the results."""
+    return {
+        path: array[...].tobytes()
+        for path, array in group.members(max_depth=None)
+        if isinstance(array, zarr.Array) and path.split("/")[0] in ("x0", "numerical", "uncertainty", "verdict", "nfev")
+    }
+
+
+def test_end_to_end(s3, command, tmp_path):
+    """run, status, show, reconcile, report and resume; nothing is written to the disk here."""
+    address, folder = s3
+    (tmp_path / "job.py").write_text(JOB)
+    run = command("run", "job.py", "--out", address, "--workers", "2", "--block-size", "5")
+    local = command("run", "job.py", "--out", "local", "--workers", "0")
+    where = f"{address}/job"
+
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert run.stderr == ""
+    assert f"report: {where}/report.html" in run.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.py", "local", "server"]
+    assert (folder / "job" / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (folder / "summary.json").is_file()
+    assert not (folder / "job" / ".lock").exists()
+
+    there = zarr.open_group(place_of(where).zarr("audit.zarr", write=False), mode="r")
+    assert arrays(there) == arrays(zarr.open_group(tmp_path / "local" / "job" / "audit.zarr", mode="r"))
+    assert local.stdout.splitlines()[0] == run.stdout.splitlines()[0]
+
+    assert "complete" in command("status", where).stdout
+    assert "a[7]" in command("show", where).stdout
+    assert command("reconcile", where, "--rtol", "0.2").returncode == 0
+    assert f"{where}/report.md" in command("report", where).stdout
+    again = command("run", "job.py", "--out", address, "--workers", "0")
+    assert again.returncode == 1
+    assert command("run", "job.py", "--out", address, "--workers", "0", "--fresh").returncode == 1
+    nothing = command("show", address)
+    assert nothing.returncode == 2
+    assert "it holds audits: job" in nothing.stderr
+
+
+def test_from_python(s3):
+    """gradcheck takes an address, and xarray reads what is there."""
+    where = s3[0] + "/one"
+    result = pardiff.gradcheck(lambda x: float(np.sum(x**3)), lambda x: 3 * x**2, np.ones(4), store=where)
+
+    assert result.passed
+    assert result.folder is None
+    assert result.place.address == where
+    np.testing.assert_allclose(result.to_xarray()["numerical/x"], 3.0)
+
+
+def test_a_second_client_is_told(s3):
+    """Who is alive holds the place; who has given no sign of life for a while does not."""
+    place = place_of(s3[0])
+    with place.locked(), pytest.raises(StoreError, match=r"worked on by another run \(process \d+ on"), place.locked():
+        pass
+    place.write(".lock", b"1 a dead process")
+    with place.locked():
+        pass
+    assert not place.has(".lock")
+
+
+def test_a_server_that_is_gone(s3, monkeypatch):
+    """One sentence, after some attempts."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr("pardiff.storage.place.RETRY_SECONDS", 1)
+    with pytest.raises(StoreError, match=r"cannot read the audit at s3://bucket/some/runs: .*finished blocks are kept"):
+        place_of(s3[0]).has("audit.zarr")
+
+
+def test_places_that_are_none():
+    """Memory, and schemes that nobody knows."""
+    with pytest.raises(InputError, match="gone with the process"):
+        place_of("memory://x")
+    with pytest.raises(InputError, match="s3://, gs://, az://"):
+        place_of("ftp://x/y")

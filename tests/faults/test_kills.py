@@ -1,0 +1,59 @@
+"""Workers that are killed, all the time: nothing is lost, nothing is blamed, and no bit is another."""
+
+import time
+
+import pytest
+from chaos import Run, events, kill, started_again, starts, write_job
+from helpers import bits
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Bits of the job when nobody disturbs it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_job(folder, pause=0)
+    status, out, err = Run(folder, "--workers", "0").finish()
+    assert status == 0, out + err
+    return bits(folder / "out" / "job")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everyone", [False, True], ids=["one", "all"])
+def test_workers_are_killed_every_second(everyone, undisturbed, tmp_path):
+    """kill -9 of a worker, or of all of them, every second until the job ends."""
+    write_job(tmp_path, n=600, pause=4e-3)
+    run = Run(tmp_path, "--workers", "2", "--block-size", "20")
+    run.started()
+    kills = 0
+    while run.running:
+        workers = run.workers()
+        victims = workers if everyone else workers[kills % 2 : kills % 2 + 1]
+        kill(*victims)
+        kills += bool(victims)
+        time.sleep(1.0)
+    status, out, err = run.finish()
+
+    assert kills >= 2
+    assert status == 0, out + err
+    assert err == ""
+    assert "PASS" in out
+    assert bits(tmp_path / "out" / "job") == undisturbed
+    assert started_again(run.log) == []
+    assert sum(starts(run.log).values()) >= 30
+    assert not [event for event in events(run.log) if event["event"] == "culprit"]
+
+
+def test_a_killed_worker_costs_its_block(undisturbed, tmp_path):
+    """One worker is killed in the middle: one block more is started than there are."""
+    write_job(tmp_path, n=600, pause=1e-3)
+    run = Run(tmp_path, "--workers", "2", "--block-size", "20")
+    run.started(3)
+    kill(run.workers()[0])
+    status, out, err = run.finish()
+
+    assert status == 0, out + err
+    assert bits(tmp_path / "out" / "job") == undisturbed
+    assert started_again(run.log) == []
+    assert sum(starts(run.log).values()) - len(starts(run.log)) <= 1

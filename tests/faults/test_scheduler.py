@@ -1,0 +1,110 @@
+"""An external scheduler that is killed: the run waits for it and goes on, or ends in time and resumes elsewhere."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from chaos import BIN, Run, events, kill, started_again, write_job
+from helpers import bits
+
+from pardiff.execution.environment import OURS
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+
+class Supervised:
+    """A command that is started again whenever it ends."""
+
+    def __init__(self, folder, log, *command):
+        self.folder, self.log, self.command = folder, log, command
+        self.process = None
+        self.stopping = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        environment = {k: v for k, v in os.environ.items() if k not in OURS} | {"PARDIFF_LOG": str(self.log)}
+        while not self.stopping:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            self.process.wait()
+            time.sleep(0.5)
+
+    def stop(self):
+        """End it for good."""
+        self.stopping = True
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        self.thread.join(20)
+        if self.process.poll() is None:
+            self.process.kill()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a supervised scheduler with two supervised workers, and the scheduler."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    log = tmp_path / "log.jsonl"
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = [BIN / "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    worker = [BIN / "dask", "worker", address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
+    worker += ["--preload", "pardiff.execution.preload"]
+    running = [Supervised(folder, log, *map(str, command)) for command in (scheduler, worker, worker)]
+    yield address, running
+    for one in reversed(running):
+        one.stop()
+
+
+def test_a_scheduler_that_comes_back(cluster, tmp_path):
+    """The client finds it again, and does the blocks that are not in the store."""
+    address, running = cluster
+    write_job(tmp_path, n=600, pause=4e-3)
+    run = Run(tmp_path, "--scheduler", address, "--block-size", "20")
+    run.started(5)
+    kill(running[0].process.pid)
+    status, out, err = run.finish()
+    names = [event["event"] for event in events(run.log)]
+
+    assert status == 0, out + err
+    assert err == ""
+    assert "scheduler lost" in names
+    assert "scheduler found" in names
+    assert started_again(run.log) == []
+
+
+def test_a_scheduler_that_is_gone_for_good(cluster, tmp_path):
+    """The run ends with status 4 soon after its patience has, and goes on elsewhere."""
+    address, running = cluster
+    write_job(tmp_path, n=600, pause=4e-3)
+    run = Run(tmp_path, "--scheduler", address, "--block-size", "20", "--patience", "5")
+    run.started(5)
+    for one in running:
+        one.stopping = True
+    kill(running[0].process.pid)
+    begin = time.monotonic()
+    status, out, err = run.finish()
+
+    assert status == 4, out + err
+    assert time.monotonic() - begin < 60
+    assert f"the scheduler at {address} is gone since 5 s" in out
+    assert "finished blocks are kept" in out
+
+    done = len([event for event in events(run.log) if event["event"] == "done"])
+    status, out, err = Run(tmp_path, "--workers", "2").finish()
+    assert status == 0, out + err
+    assert started_again(run.log) == []
+    assert done >= 5
+    (tmp_path / "whole").mkdir()
+    write_job(tmp_path / "whole", pause=0)
+    assert Run(tmp_path / "whole", "--workers", "0").finish()[0] == 0
+    assert bits(tmp_path / "out" / "job") == bits(tmp_path / "whole" / "out" / "job")

@@ -1,0 +1,116 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pardiff
+from pardiff.errors import InputError
+from pardiff.planning.budget import least_seen
+from pardiff.problem.budget import Budget
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [("1e6", Budget(1e6)), (5000, Budget(5000.0)), ("90s", Budget(seconds=90.0)), ("2h", Budget(seconds=7200.0))],
+)
+def test_amounts(text, budget):
+    """A number counts passes, a number with a unit is a time."""
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "10 minutes", "-5", "0", "inf", "1e999", "m", "1e6x", "nan", True])
+def test_what_is_no_amount(text):
+    """Anything else is refused in one sentence."""
+    with pytest.raises(InputError, match=r"budget: got .*; expected passes, such as 1e6, or a time"):
+        Budget.parse(text)
+
+
+@given(st.integers(1, 400), st.data())
+def test_what_would_have_been_seen(size, data):
+    """A fault at so many entries, at random, escapes with 5 % at the most; by the hypergeometric distribution."""
+    checked = data.draw(st.integers(0, size))
+    least = least_seen(checked, size)
+    if least <= size:
+        escapes = math.comb(size - least, checked) / math.comb(size, checked) if least <= size - checked else 0.0
+        assert escapes <= 0.05 + 1e-12
+
+
+def wrong_somewhere(x):
+    g = 3 * x**2
+    g[::50] *= 1.01
+    return g
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_budget_of_passes(stored, tmp_path):
+    """It is kept to, spent on blocks from all over x0 and on a closer look, and a larger one goes on."""
+    x0 = np.linspace(1, 2, 2000)
+    calls = []
+
+    def fun(x):
+        calls.append(1)
+        return float(np.sum(x**3))
+
+    store = tmp_path / "audit" if stored else None
+    result = pardiff.gradcheck(fun, wrong_somewhere, x0, budget=2000, block_size=20, store=store)
+    found = result._ledger.estimates(0, 2000)
+    checked = found.state > 0
+
+    assert len(calls) <= 2100
+    assert 1500 < result.nfev <= 2100
+    assert result.counts["missing"] == int((~checked).sum()) > 1000
+    assert checked[:1000].any()
+    assert checked[1000:].any()
+    assert result.counts["fail"] > 5
+    assert result.exit_status == 1
+
+    if stored:
+        again = pardiff.gradcheck(fun, wrong_somewhere, x0, budget=2000, block_size=20, store=store)
+        whole = pardiff.gradcheck(fun, wrong_somewhere, x0, block_size=20, store=store)
+        direct = pardiff.gradcheck(fun, wrong_somewhere, x0, block_size=20)
+        assert again.counts == result.counts
+        assert whole.counts["fail"] == direct.counts["fail"] == 40
+        assert whole.counts["missing"] == 0
+        np.testing.assert_array_equal(
+            whole._ledger.estimates(0, 2000).numerical, direct._ledger.estimates(0, 2000).numerical
+        )
+
+
+def test_coverage_is_told():
+    """The report says what share was checked, and what that excludes; the exit status is that of an incomplete run."""
+    x0 = np.linspace(1, 2, 2000)
+    result = pardiff.gradcheck(lambda x: float(np.sum(x**3)), lambda x: 3 * x**2, x0, budget=1000, block_size=20)
+    share = 1 - result.counts["missing"] / 2000
+
+    assert result.exit_status == 4
+    assert not result.passed
+    assert f"{share:.1%} are checked" in str(result)
+    assert f"a fault at {least_seen(2000 - result.counts['missing'], 2000)} or more entries" in str(result)
+
+
+def test_a_part_may_count_as_the_whole():
+    """If asked to, the exit status is that of what was checked; the verdict is still not PASS."""
+    x0 = np.linspace(1, 2, 2000)
+    problem = pardiff.Problem(lambda x: float(np.sum(x**3)), lambda x: 3 * x**2, x0, budget=1000, partial=True)
+    result = pardiff.gradcheck(problem)
+
+    assert result.exit_status == 0
+    assert result.verdict is pardiff.Verdict.INCONCLUSIVE
+
+
+def test_a_budget_of_time():
+    """No block is begun that would not end in time."""
+    import time
+
+    def fun(x):
+        end = time.perf_counter() + 1e-3
+        while time.perf_counter() < end:
+            pass
+        return float(np.sum(x**3))
+
+    result = pardiff.gradcheck(fun, lambda x: 3 * x**2, np.linspace(1, 2, 5000), budget="1s", block_size=20)
+
+    assert 0 < result.counts["missing"] < 5000
+    assert result.exit_status == 4
