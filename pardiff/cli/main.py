@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,8 @@ from pardiff.errors import PardiffError, TargetError, WorkerError, closest
 from pardiff.logs import LEVELS, configure
 from pardiff.problem.settings import Settings
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = "interrupted; finished blocks are kept, the same command goes on"
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
 
 
@@ -42,6 +45,8 @@ class _Group(click.Group):
             raise _Failure(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            raise _Failure(WorkerError(INTERRUPTED)) from None
         except BrokenPipeError:  # whoever read the output has gone; that says nothing of the gradient
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
             raise SystemExit(4) from None
@@ -71,8 +76,12 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a workflow script ends with ``main(["run", __file__])``."""
-    cli.main(args=None if arguments is None else list(arguments), prog_name="pardiff")
-    raise SystemExit(0)
+    try:
+        cli.main(args=None if arguments is None else list(arguments), prog_name="pardiff")
+        raise SystemExit(0)
+    finally:  # what is left is to close what was started; a signal would only make noise
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _targets(command: Callable[..., None]) -> Callable[..., None]:
@@ -132,7 +141,7 @@ def run(
     if len(batch.outcomes) > 1:
         _print_batch(batch.outcomes)
     if batch.interrupted:
-        click.echo("pardiff: interrupted; finished blocks are kept, the same command goes on", err=True)
+        click.echo(f"pardiff: {INTERRUPTED}", err=True)
     reports = [f"{o.place.address}/report.html" for o in batch.outcomes if o.result]
     if len(batch.outcomes) > 1 and batch.index:
         click.echo(f"\nindex: {batch.index}")
@@ -141,22 +150,21 @@ def run(
     sys.exit(batch.exit_status)
 
 
-def _interruptible() -> Any:
-    """SIGTERM ends a run as Ctrl-C does."""
-    from contextlib import contextmanager
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does; a second signal does not wait for workers."""
 
     def stop(*_: Any) -> NoReturn:
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: os._exit(4))
         raise KeyboardInterrupt
 
-    @contextmanager
-    def handler() -> Any:
-        before = signal.signal(signal.SIGTERM, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    return handler()
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _announce(outcome: Any) -> None:

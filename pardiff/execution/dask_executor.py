@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import hashlib
 import itertools
+import logging
 import os
 import threading
 import time
@@ -20,7 +21,6 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, islice
-from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,9 @@ class DaskExecutor:
         self.troubles: Counter[str] = Counter()
         self._address = client.scheduler.address if client.scheduler else ""
         self._first = client
+        self._threads, self._seen = 1, -LOOK
+        for name in ("distributed", "distributed.client"):  # what goes wrong there is told in our words
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._remarks: list[str] | None = [] if ours else None
         self._shipped: tuple[str, Any] | None = None
 
@@ -142,8 +145,12 @@ class DaskExecutor:
 
     @property
     def workers(self) -> int:
-        """Threads of all workers at present."""
-        return max(1, sum(int(threads) for threads in self.client.nthreads().values()))
+        """Threads of all workers, as last seen; looked at again from time to time."""
+        if time.monotonic() - self._seen > LOOK:
+            with suppress(OSError, TimeoutError):  # a scheduler that does not answer is noticed by its futures
+                self._threads = sum(int(threads) for threads in self.client.nthreads().values())
+            self._seen = time.monotonic()
+        return max(1, self._threads)
 
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts as the blocks finish; a few blocks per thread are under way at any time.
@@ -174,7 +181,7 @@ class DaskExecutor:
                     if receipt is DIED:
                         deaths[block] += 1
                         self.troubles["workers"] += 1
-                        event("worker lost", WARNING, block=block, deaths=deaths[block])
+                        event("worker lost", logging.WARNING, block=block, deaths=deaths[block])
                         if deaths[block] >= MOST_DEATHS:
                             raise WorkerError(
                                 f"block {block} has lost its worker {MOST_DEATHS} times, by nothing that fun does; "
@@ -183,7 +190,7 @@ class DaskExecutor:
                     lost = lost or receipt is LOST
                 if lost:
                     self.troubles["scheduler"] += 1
-                    event("scheduler lost", WARNING, address=self._address)
+                    event("scheduler lost", logging.WARNING, address=self._address)
                     again.extend(running.values())
                     running.clear()
                     self._reconnect()
@@ -229,7 +236,7 @@ class DaskExecutor:
                 if self.client.status not in ("running", "connecting"):
                     self.close()
                     self.client = Client(self._address, security=self._first.security, set_as_default=False)
-                if self.client.status == "running" and self.client.nthreads():
+                if self.client.status == "running" and self._has_workers():
                     event("scheduler found", address=self._address)
                     return
             time.sleep(pause)
@@ -238,6 +245,13 @@ class DaskExecutor:
             f"the scheduler at {self._address} is gone since {self.patience:.0f} s; start it and run again: finished "
             f"blocks are kept"
         )
+
+    def _has_workers(self) -> bool:
+        """Whether there is anybody to do a block."""
+        self._seen = -LOOK
+        self._threads = 0
+        _ = self.workers
+        return self._threads > 0
 
     def _ship(self, payload: bytes) -> Any:
         """Bytes as an argument of tasks: by themselves if they are few, otherwise sent to the workers once."""
@@ -250,10 +264,12 @@ class DaskExecutor:
             try:
                 with self.client.as_current():
                     return set(wait(list(waiting), timeout=LOOK, return_when="FIRST_COMPLETED").done)
+            except CancelledError:
+                return waiting
             except TimeoutError:
                 if self.client.status != "running":
                     return waiting
-                alone = 0.0 if self.client.nthreads() else alone + LOOK
+                alone = 0.0 if self._has_workers() else alone + LOOK
                 if alone >= self.patience:
                     raise ClusterError(
                         f"no worker is left since {self.patience:.0f} s; start one and run again: finished blocks are "

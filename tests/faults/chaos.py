@@ -119,3 +119,22 @@ def started_again(log):
 def starts(log):
     """How often each block was started."""
     return Counter((e["wave"], e["block"]) for e in events(log) if e["event"] in ("start", "quarantine"))
+
+
+def complaints(err):
+    """Lines of stderr that are no progress."""
+    return [line for line in err.splitlines() if not line.startswith("job") or " parameters" not in line]
+
+
+def alive(session, seconds=15.0):
+    """Processes of a session that still run, after a grace."""
+    end = time.monotonic() + seconds
+    while True:
+        left = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                    left.append(" ".join(process.cmdline())[:80])
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.2)

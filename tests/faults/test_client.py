@@ -1,0 +1,53 @@
+"""A client that is killed at any point: what is finished stays, no process is left, and the next run goes on."""
+
+import random
+import signal
+import time
+
+import pytest
+from chaos import Run, alive, complaints, started_again, write_job
+from helpers import bits
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_again_and_again(seed, tmp_path):
+    """SIGKILL, SIGTERM and SIGINT after random times, from before the audit is made to its report."""
+    rng = random.Random(seed)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    write_job(whole, n=200, pause=0)
+    assert Run(whole, "--workers", "0").finish()[0] == 0
+    write_job(tmp_path, n=200, pause=2e-3)
+    for number in range(40):
+        run = Run(tmp_path, "--workers", "2", "--block-size", "10")
+        how = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        wait = rng.uniform(0.5, 2.5 + number / 4)
+        time.sleep(wait)
+        if run.running:
+            run.process.send_signal(how)
+        status, out, err = run.finish()
+        assert alive(run.process.pid) == []
+        assert wait < 1.5 or "Traceback" not in out + err  # before, Python itself is starting
+        if status == 0:
+            break
+        if how != signal.SIGKILL and wait > 1.5:
+            assert status == 4
+            assert len(complaints(err)) <= 1
+
+    assert status == 0, out + err
+    assert started_again(run.log) == []
+    assert bits(tmp_path / "out" / "job") == bits(whole / "out" / "job")
+
+
+def test_two_clients_of_one_audit(tmp_path):
+    """The second is told who is at work."""
+    write_job(tmp_path, n=2000, pause=4e-3)
+    first = Run(tmp_path, "--workers", "2")
+    first.started()
+    status, out, _ = Run(tmp_path, "--workers", "2").finish()
+    assert status == 4
+    assert f"is being worked on by another run (process {first.process.pid} on" in out
+    status, out, err = first.finish()
+    assert status == 0, out + err
