@@ -147,18 +147,23 @@ def matches(expression: str, name: str) -> bool:
         return expression in name
 
 
-def open_cluster(scheduler: str | None, scheduler_file: str | None, workers: int | None) -> AbstractContextManager[Any]:
+def open_cluster(
+    scheduler: str | None,
+    scheduler_file: str | None,
+    workers: int | None,
+    tls: tuple[str | None, str | None, str | None] = (None, None, None),
+    insecure: bool = False,
+) -> AbstractContextManager[Any]:
     """The executor of a command: a running scheduler, this process (0 workers) or an embedded cluster."""
     if scheduler and scheduler_file:
         raise InputError("got --scheduler and --scheduler-file; expected one of them")
-    if scheduler_file:
+    if scheduler_file or scheduler:
         from pardiff.execution.cluster import connect
+        from pardiff.execution.security import Tls
 
-        return connect(scheduler_file=scheduler_file)
-    if scheduler:
-        if "://" not in scheduler:
-            scheduler = f"tcp://{scheduler}"
-        return open_executor(scheduler)
+        if scheduler and "://" not in scheduler:
+            scheduler = f"{'tls' if any(tls) else 'tcp'}://{scheduler}"
+        return connect(scheduler, scheduler_file, tls=Tls(*tls), insecure=insecure)
     if workers is not None and workers < 0:
         raise InputError(f"workers: got {workers}; expected 0 (this process) or more")
     return open_executor(None if workers == 0 else "processes", workers)
@@ -173,6 +178,8 @@ def run(
     keyword: str = "",
     fresh: bool = False,
     patience: float | None = None,
+    tls: tuple[str | None, str | None, str | None] = (None, None, None),
+    insecure: bool = False,
     options: Settings | None = None,
     progress: Watcher | None = None,
     announce: Callable[[Outcome], None] | None = None,
@@ -199,6 +206,11 @@ def run(
         Start over instead of going on.
     patience : float
         Seconds without a scheduler or a worker after which the run gives up (default 60).
+    tls : tuple of str or None
+        Files of the authority, the client's certificate and its key, for a ``tls://`` scheduler; what is None comes
+        from Dask's configuration.
+    insecure : bool
+        Talk to a scheduler on another machine in plain text.
     options : Settings
         Options that go over those of job files and problems.
     progress : callable
@@ -225,6 +237,8 @@ def run(
         scheduler if here else selection.scheduler,
         scheduler_file if here else selection.scheduler_file,
         workers if here else selection.workers,
+        tls,
+        insecure,
     )
     for broken in (t for t in selection.targets if isinstance(t, Broken)):
         note(Outcome(broken.name, broken.text, place.child(broken.name), error=broken.error, status=2))

@@ -24,6 +24,7 @@ from pardiff.evaluation.start import Start, evaluate_start
 from pardiff.evaluation.sweep import Sweep
 from pardiff.evaluation.sweep import sweep as sweep_steps
 from pardiff.execution.blas import single_threaded
+from pardiff.execution.confirm import choose, compare
 from pardiff.execution.events import Meter, Watcher
 from pardiff.execution.executors import Executor, SerialExecutor
 from pardiff.execution.tasks import Limits, MemoryTask, Session, Shared, StoredTask, Task, worker_name
@@ -235,8 +236,25 @@ def _finish(
         multiple = max(1, start.rows // formula(settings).nfev)
         size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers, multiple)
         ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
+    _confirm(ledger, executor, make_task, settings.confirm)
     lay_out(ledger)
     ledger.update(budget_spent=short)
+
+
+def _confirm(ledger: Ledger, executor: Executor, make_task: Callable[[Wave], Task], fraction: float | None) -> None:
+    """Have some of what each worker has done done again by another, and keep how they compare."""
+    found = list(ledger.info.get("confirmed", []))
+    known = {entry["of"] for entry in found}
+    for wave in ledger.waves:
+        if wave.number in known:
+            continue
+        stretches = choose(wave, ledger.records(wave.number), fraction)
+        if stretches:
+            for stretch, by, matrix in executor.repeat(make_task(wave), stretches):
+                there = ledger.results(wave, stretch.start, stretch.stop)
+                found.append(compare(wave, stretch, by, there, matrix) | {"of": wave.number})
+    if found:
+        ledger.update(confirmed=found)
 
 
 def _purse(ledger: Ledger, settings: Settings, executor: Executor, begin: float) -> Purse:

@@ -99,6 +99,10 @@ def _targets(command: Callable[..., None]) -> Callable[..., None]:
     "--workers", type=int, help="Processes of the embedded cluster; 0 for this process.  [default: one per core]"
 )
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
+@click.option("--tls-ca", metavar="FILE", help="Authority of the certificates of a tls:// scheduler.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate of this client.")
+@click.option("--tls-key", metavar="FILE", help="Its key.")
+@click.option("--insecure", is_flag=True, help="Talk to a scheduler on another machine in plain text.")
 @click.option("--patience", type=float, metavar="SECONDS", help="How long to wait for a lost scheduler or worker.")
 @click.option("--log", metavar="FILE", help="Append what happens, as JSON lines, here and in embedded workers.")
 @click.option("--log-level", type=click.Choice(LEVELS), help="Least level of what is logged.  [default: info]")
@@ -110,6 +114,10 @@ def run(
     scheduler_file: str | None,
     workers: int | None,
     fresh: bool,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    insecure: bool,
     patience: float | None,
     log: str | None,
     log_level: str | None,
@@ -134,6 +142,8 @@ def run(
             keyword=keyword,
             fresh=fresh,
             patience=patience,
+            tls=(tls_ca, tls_cert, tls_key),
+            insecure=insecure,
             options=Settings(**options),
             progress=watch,
             announce=_announce,
@@ -265,26 +275,15 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
 
 @cli.command()
 @click.argument("store")
-def status(store: str) -> None:
-    """Tell how far an audit is, from its store alone. Exit status 4 while it is not complete."""
+@click.option("--verify", is_flag=True, help="Check every checksum, and name the blocks that are damaged.")
+def status(store: str, verify: bool) -> None:
+    """Tell how far an audit is, from its store alone. Exit status 4 while it is not complete, or if it is damaged."""
+    from pardiff.cli.status import status_lines
     from pardiff.storage.audit import Audit
 
-    audit = Audit.open(store)
-    info = audit.info
-    from pardiff.reporting.terminal import printable
-
-    line = f"{info['problem']}  {info['state']}  (run {info['runs']}, started {info['timings']['started']})"
-    click.echo(printable(line))
-    missing = 0
-    for wave in audit.waves:
-        records = audit.records(wave.number)
-        done = sum(record.stop - record.start for record in records.values())
-        missing += wave.blocks - len(records)
-        click.echo(
-            f"  wave {wave.number}: {len(records):,} of {wave.blocks:,} blocks, {done:,} of {wave.count:,} parameters "
-            f"({done / wave.count:.0%}), {sum(r.nfev for r in records.values()):,} passes"
-        )
-    sys.exit(0 if info["state"] == "complete" and not missing else 4)
+    lines, whole = status_lines(Audit.open(store), verify=verify)
+    click.echo("\n".join(lines))
+    sys.exit(0 if whole else 4)
 
 
 @cli.command()
@@ -354,6 +353,21 @@ def show(store: str, worst: int, array: str | None, sweep: str | None, target: s
         )
     _print_report(render_terminal(summary, worst))
     sys.exit(result.exit_status)
+
+
+@cli.command()
+@click.argument("folder")
+@click.option("--days", type=click.IntRange(1), default=365, show_default=True, help="How long they are valid.")
+def certificates(folder: str, days: int) -> None:
+    """Make the certificates of a cluster of your own: ca.pem, cert.pem and key.pem for all of its members.
+
+    Dask's scheduler and workers take them by --tls-ca-file, --tls-cert and --tls-key, 'pardiff run' by --tls-ca,
+    --tls-cert and --tls-key. Whoever holds key.pem can run code on the cluster.
+    """
+    from pardiff.execution.certificates import make_certificates
+
+    for path in make_certificates(folder, days=days):
+        click.echo(path)
 
 
 @cli.command()

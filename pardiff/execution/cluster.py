@@ -16,10 +16,12 @@ from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.security import Security
 
 from pardiff.errors import ClusterError, InputError
 from pardiff.execution.dask_executor import DaskExecutor
 from pardiff.execution.environment import OURS
+from pardiff.execution.security import Tls, check_address
 
 CONFIG = {
     # a worker gets no task before it is free: a block that kills its worker then takes no other with it
@@ -139,7 +141,7 @@ def _address_in(scheduler_file: str) -> str:
         ) from None
 
 
-def _within(seconds: float, address: str) -> Client:
+def _within(seconds: float, address: str, security: Security | None) -> Client:
     """A client, or a `ClusterError` after some seconds; what answers need not be a scheduler.
 
     In a thread, since a server of another kind can keep the handshake waiting for ever.
@@ -148,7 +150,7 @@ def _within(seconds: float, address: str) -> Client:
 
     def open_client() -> None:
         try:
-            found.append(Client(address=address, timeout=seconds, set_as_default=False))
+            found.append(Client(address=address, timeout=seconds, security=security, set_as_default=False))
         except BaseException as error:
             found.append(error)
 
@@ -165,7 +167,13 @@ def _within(seconds: float, address: str) -> Client:
 
 
 @contextmanager
-def connect(address: str | None = None, scheduler_file: str | None = None) -> Iterator[DaskExecutor]:
+def connect(
+    address: str | None = None,
+    scheduler_file: str | None = None,
+    *,
+    tls: Tls | None = None,
+    insecure: bool = False,
+) -> Iterator[DaskExecutor]:
     """A client of a running scheduler.
 
     Parameters
@@ -174,11 +182,15 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> It
         ``tcp://host:port`` or ``tls://host:port``.
     scheduler_file : str
         The file that ``dask scheduler --scheduler-file`` writes, instead of an address.
+    tls : Tls or None
+        Certificates; None for those of Dask's configuration.
+    insecure : bool
+        Talk to another machine in plain text, if that is what the address says.
 
     Raises
     ------
     ClusterError
-        If no scheduler answers, or it has no worker, within some seconds.
+        If plain text would leave this machine, no scheduler answers, or it has no worker, within some seconds.
     """
     if scheduler_file is not None:
         address = _address_in(scheduler_file)
@@ -186,7 +198,8 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> It
         raise InputError(f"scheduler: got {address!r}; expected an address such as 'tcp://host:8786'")
     where = address
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    client = _within(CONNECT_SECONDS, address)
+    check_address(address, insecure=insecure)
+    client = _within(CONNECT_SECONDS, address, tls.security() if tls else None)
     try:
         try:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)

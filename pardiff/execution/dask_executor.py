@@ -31,9 +31,11 @@ from distributed.scheduler import KilledWorker
 
 from pardiff.errors import ClusterError, PardiffError, WorkerError
 from pardiff.execution.blas import single_threaded
+from pardiff.execution.confirm import Stretch
 from pardiff.execution.environment import environment, remarks
-from pardiff.execution.tasks import MemoryTask, Receipt, Task
+from pardiff.execution.tasks import MemoryTask, Receipt, Task, worker_name
 from pardiff.logs import event
+from pardiff.problem.parameters import FloatArray
 
 SMALL = 2000
 """Bytes up to which a task travels within each graph."""
@@ -54,17 +56,7 @@ _thread = threading.local()
 def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int, careful: bool = False) -> Receipt:
     """Unpickle a task, once per thread of a worker, and do a block with it; in a process of its own if careful."""
     try:
-        if getattr(_thread, "key", None) != key:
-            _thread.key = _thread.shared = None  # free the last problem before the next is loaded
-            _thread.shared = None if shared is None else cloudpickle.loads(shared)
-            _thread.key = key
-        if getattr(_thread, "digest", None) != digest:
-            _thread.digest = _thread.task = None
-            _thread.task = cloudpickle.loads(payload)
-            _thread.digest = digest
-        task: Task = _thread.task
-        if isinstance(task, MemoryTask):
-            task.shared = _thread.shared
+        task = _unpickled(shared, key, payload, digest)
         if careful:
             from pardiff.execution.quarantine import isolate
 
@@ -77,6 +69,31 @@ def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int
         raise
     except Exception as error:
         raise WorkerError(f"worker {get_worker().address}: {type(error).__name__}: {error}") from None
+
+
+def call_again(
+    shared: bytes | None, key: str, payload: bytes, digest: str, start: int, stop: int
+) -> tuple[str, FloatArray]:
+    """Unpickle a task, and do a stretch of its wave once more."""
+    task = _unpickled(shared, key, payload, digest)
+    with single_threaded(), deadline(task.limits.block):
+        return task.again(start, stop)
+
+
+def _unpickled(shared: bytes | None, key: str, payload: bytes, digest: str) -> Task:
+    """A task, unpickled once per thread."""
+    if getattr(_thread, "key", None) != key:
+        _thread.key = _thread.shared = None  # free the last problem before the next is loaded
+        _thread.shared = None if shared is None else cloudpickle.loads(shared)
+        _thread.key = key
+    if getattr(_thread, "digest", None) != digest:
+        _thread.digest = _thread.task = None
+        _thread.task = cloudpickle.loads(payload)
+        _thread.digest = digest
+    task: Task = _thread.task
+    if isinstance(task, MemoryTask):
+        task.shared = _thread.shared
+    return task
 
 
 @contextmanager
@@ -199,8 +216,46 @@ class DaskExecutor:
             if running and self.client.status == "running":
                 self.client.cancel(list(running), force=True)
 
+    def repeat(self, task: Task, stretches: list[Stretch]) -> Iterator[tuple[Stretch, str, FloatArray]]:
+        """Stretches that workers have done, done again by others; those for which there are none are left out.
+
+        It is no part of the job: what fails here is not repeated.
+        """
+        names = self.client.run(worker_name, on_error="ignore")
+        parcel = self._parcel(task)
+        futures = {}
+        for stretch in stretches:
+            others = [address for address, name in names.items() if name != stretch.worker]
+            if others:
+                future = self.client.submit(
+                    call_again, *parcel, stretch.start, stretch.stop, workers=others, pure=False, retries=0
+                )
+                futures[future] = stretch
+        end = time.monotonic() + task.limits.block + self.patience
+        try:
+            while futures and time.monotonic() < end:
+                for future in self._some(set(futures)):
+                    stretch = futures.pop(future)
+                    if future.status == "finished":
+                        yield stretch, *future.result()
+        finally:
+            if futures and self.client.status == "running":
+                self.client.cancel(list(futures), force=True)
+
     def _submitter(self, task: Task) -> Callable[[int, bool], Any]:
         """What sends a block to the cluster; returns its future."""
+        parcel = self._parcel(task)
+        run = f"pardiff-{parcel[-1][:12]}-{uuid.uuid4().hex[:6]}"
+        numbers = itertools.count()
+
+        def submit(block: int, careful: bool) -> Any:
+            name = f"{run}-{block}-{next(numbers)}"
+            return self.client.submit(call, *parcel, block, careful, key=name, pure=False, retries=0)
+
+        return submit
+
+    def _parcel(self, task: Task) -> tuple[Any, str, Any, str]:
+        """The first arguments of `call`: what is shared and its key, the task and its digest."""
         shared, key, alone = None, "", task
         if isinstance(task, MemoryTask) and task.shared is not None:
             key, alone = task.shared.key, replace(task, shared=None)
@@ -210,17 +265,7 @@ class DaskExecutor:
             shared = self._shipped[1]
         payload = cloudpickle.dumps(alone)
         digest = hashlib.sha256(key.encode() + payload).hexdigest()
-        run = f"pardiff-{digest[:12]}-{uuid.uuid4().hex[:6]}"
-        shipped = self._ship(payload)
-        numbers = itertools.count()
-
-        def submit(block: int, careful: bool) -> Any:
-            name = f"{run}-{block}-{next(numbers)}"
-            return self.client.submit(
-                call, shared, key, shipped, digest, block, careful, key=name, pure=False, retries=0
-            )
-
-        return submit
+        return shared, key, self._ship(payload), digest
 
     def close(self) -> None:
         """Close the client, if it is one that was opened here."""

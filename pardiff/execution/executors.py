@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from pardiff.errors import InputError
 from pardiff.execution.blas import single_threaded
+from pardiff.execution.confirm import Stretch
 from pardiff.execution.tasks import Receipt, Task
+from pardiff.problem.parameters import FloatArray
 
 Work = Callable[[int], Receipt]
 """A task, or something around it."""
@@ -33,6 +35,9 @@ class Executor(Protocol):
     def remarks(self) -> list[str]:
         """Sentences on what makes the workers slow."""
 
+    def repeat(self, task: Task, stretches: list[Stretch]) -> Iterable[tuple[Stretch, str, FloatArray]]:
+        """Stretches that workers have done, done again by others: each with its worker and what it found."""
+
 
 class Local:
     """What runs in this process, or in those that the user has started."""
@@ -41,6 +46,10 @@ class Local:
 
     def remarks(self) -> list[str]:
         """Nothing is known of them."""
+        return []
+
+    def repeat(self, task: Task, stretches: list[Stretch]) -> Iterable[tuple[Stretch, str, FloatArray]]:
+        """There are no others on another machine."""
         return []
 
 

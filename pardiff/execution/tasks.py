@@ -132,6 +132,7 @@ def record_of(
         attempt=attempt,
         worker=worker_name(),
         base=base,
+        ended=time.time(),
         errors=dict(errors[:MOST_ERRORS]),
     )
     return record, matrix
@@ -204,6 +205,10 @@ class Task(ABC):
     @abstractmethod
     def deliver(self, record: BlockRecord, matrix: FloatArray) -> Receipt:
         """Store what was found, or give it back."""
+
+    def again(self, start: int, stop: int) -> tuple[str, FloatArray]:
+        """Do a stretch of the wave once more, and keep nothing: who did it, and what was found."""
+        return worker_name(), do_part(self.session(), self.planned(), start, stop).found.to_matrix()
 
     def __call__(self, block: int) -> Receipt:
         """Do a block and deliver it, unless it is done already."""

@@ -22,7 +22,7 @@ class Job:
 
     targets: list[Target | Broken]
     out: str | None
-    """Folder for the audits, relative to the job file."""
+    """Folder for the audits, relative to the job file, or an address of an object store."""
     scheduler: str | None
     scheduler_file: str | None
     workers: int | None
@@ -58,7 +58,7 @@ def read_job(path: Path) -> Job:
         raise InputError(f"{path} out: got {out!r}; expected a folder")
     return Job(
         targets=[t for number, check in enumerate(checks, 1) for t in _check(path, number, check)],
-        out=None if out is None else str(path.parent / out),
+        out=out if out is None or "://" in out else str(path.parent / out),
         scheduler=cluster.get("scheduler"),
         scheduler_file=cluster.get("scheduler_file"),
         workers=cluster.get("workers"),

@@ -22,7 +22,7 @@ MODES = ("full",)
 DEFAULT_ORDER = {"central": 2, "forward": 1, "backward": 1, "richardson": 4}
 MOST_OFFSETS = 16
 """Points of a stencil: weights of wider ones lose their digits."""
-OPERATIONAL = ("block_size", "batch_size", "memory", "deadline", "budget", "partial")
+OPERATIONAL = ("block_size", "batch_size", "memory", "deadline", "budget", "confirm", "partial")
 """Options that change how an audit is carried out and not what it finds."""
 FARTHEST_OFFSET = 64
 """Of a stencil; beyond it a step small enough for the farthest point is too small for the nearest."""
@@ -68,6 +68,8 @@ class Settings:
     budget: str | float | None = None
     """What all runs of an audit together may spend: passes (``1e6``) or wall time (``"10m"``, ``"2h"``). Blocks are
     taken from all over x0, and a fifth is kept for a closer look at what they leave open."""
+    confirm: float | None = None
+    """Part of all parameters that another worker evaluates again (default 0.005 of long jobs on several workers)."""
     partial: bool | None = None
     """Whether an audit that its budget has ended is judged by what it has checked, instead of being incomplete."""
 
@@ -80,6 +82,9 @@ class Settings:
         object.__setattr__(self, "typical", _typical(self.typical))
         if self.budget is not None:
             Budget.parse(self.budget)
+        object.__setattr__(self, "confirm", _number("confirm", self.confirm, positive=False))
+        if self.confirm is not None and self.confirm > 1:
+            raise InputError(f"confirm: got {self.confirm:g}; expected a part, from 0 to 1")
         if self.partial is not None and not isinstance(self.partial, bool):
             raise InputError(f"partial: got {self.partial!r}; expected true or false")
         if self.stencil is not None and (self.method or self.order):

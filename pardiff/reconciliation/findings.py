@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,6 +162,7 @@ def run_findings(ledger: Ledger) -> list[Finding]:
             f"{'; that is more than rounding, and nothing passes on it' if far else ''}"
         )
         findings.append(Finding("", "heterogeneous", message, {"client": value, "workers": others}))
+    findings += _confirmed(ledger)
     errors = sorted((int(i), text) for record in records for i, text in record.errors.items())
     if errors:
         coordinate, text = errors[0]
@@ -168,6 +170,42 @@ def run_findings(ledger: Ledger) -> list[Finding]:
         evidence = {"errors": {ledger.layout.label(i): text for i, text in errors[:20]}}
         findings.append(Finding("", "error", message, evidence))
     return findings
+
+
+def _confirmed(ledger: Ledger) -> list[Finding]:
+    """What was found when workers have repeated what others had done."""
+    found = ledger.info.get("confirmed", [])
+    total = sum(entry["coordinates"] for entry in found)
+    wrong = [entry for entry in found if entry["contradicting"]]
+    if wrong and ledger.info["start"]["value"] == ledger.info["start"]["repeat"]:
+        first = wrong[0]
+        count = sum(entry["contradicting"] for entry in wrong)
+        values = " and ".join(
+            f"{value:.9g} ± {bar:.1g} on {worker}"
+            for value, bar, worker in zip(first["values"], first["uncertainties"], first["workers"], strict=True)
+        )
+        suspects = Counter(worker for entry in wrong for worker in entry["workers"])
+        (name, times), *others = suspects.most_common(2)
+        suspect = f"; {name} is in each of them" if times > 1 and times > (others[0][1] if others else 0) else ""
+        message = (
+            f"{count:,} of {total:,} derivatives that another worker has evaluated again contradict the first: "
+            f"{ledger.layout.label(first['coordinate'])} is {values}{suspect}; hardware that fails, another version of "
+            f"a library, or a state that fun keeps: nothing passes on it"
+        )
+        return [Finding("", "heterogeneous", message, {"confirmed": found})]
+    bits = sum(entry["other_bits"] for entry in found)
+    if bits and not wrong:
+        message = (
+            f"{bits:,} of {total:,} derivatives that another worker has evaluated again have other last bits there, "
+            f"within their error bars: another processor or BLAS"
+        )
+        return [Finding("", "environment", message, {"confirmed": found})]
+    return []
+
+
+def contradictions(ledger: Ledger) -> bool:
+    """Whether workers contradict each other."""
+    return any(finding.kind == "heterogeneous" for finding in _confirmed(ledger))
 
 
 def other_values(ledger: Ledger) -> dict[str, float]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pardiff.evaluation import estimate
 from pardiff.planning.waves import SEARCH
 from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
-from pardiff.reconciliation.findings import Finding, array_finding, other_values, run_findings
+from pardiff.reconciliation.findings import Finding, array_finding, contradictions, other_values, run_findings
 from pardiff.reconciliation.verdicts import (
     RootMeanSquare,
     Verdict,
@@ -214,7 +214,7 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
         len(ledger.records(wave.number)) < wave.blocks for wave in ledger.waves
     )
     verdict = combine(array.verdict for array in arrays)
-    if verdict is Verdict.PASS and (unfinished or other_values(ledger)):
+    if verdict is Verdict.PASS and (unfinished or other_values(ledger) or contradictions(ledger)):
         verdict = Verdict.INCONCLUSIVE
     return Reconciliation(
         verdict=verdict,
@@ -237,6 +237,7 @@ def passes(ledger: Ledger) -> int:
     start = ledger.info["start"]
     workers = {record.worker for record in records} - {start["worker"]}
     swept = sum(int(sweep["nfev"]) for sweep in ledger.info.get("sweeps", []))
+    swept += sum(int(entry["nfev"]) for entry in ledger.info.get("confirmed", []))
     return int(start["nfev"]) + len(workers) + sum(record.nfev for record in records) + swept
 
 

@@ -238,16 +238,17 @@ class Audit:
 
     def _estimates(self, start: int, stop: int) -> Estimates:
         first, *later = self.waves
-        found = self._results(first, start, stop)
+        found = self.results(first, start, stop)
         for wave in later:
             assert wave.index is not None
             low, high = (int(i) for i in np.searchsorted(wave.index, (start, stop)))
             if low < high:
                 part = replace(wave, count=high - low, index=wave.index[low:high])
-                overlay(found, start, part, self._results(wave, low, high))
+                overlay(found, start, part, self.results(wave, low, high))
         return found
 
-    def _results(self, wave: Wave, start: int, stop: int) -> Estimates:
+    def results(self, wave: Wave, start: int, stop: int) -> Estimates:
+        """What the blocks of one wave have found, by numbers in the wave."""
         found = Estimates.from_matrix(self._matrix(wave, start, stop))
         done = np.zeros(wave.blocks, dtype=bool)
         done[list(self.records(wave.number))] = True

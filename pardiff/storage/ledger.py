@@ -42,6 +42,9 @@ class Ledger(Protocol):
     def accept(self, record: BlockRecord, matrix: FloatArray | None) -> None:
         """Take note of a finished block; ``matrix`` holds its results where no worker has stored them."""
 
+    def results(self, wave: Wave, start: int, stop: int) -> Estimates:
+        """What the blocks of one wave have found, by numbers in the wave; of those that are done."""
+
     def estimates(self, start: int, stop: int) -> Estimates:
         """Results of the flat coordinates from start to stop; what later waves found goes over the first."""
 

@@ -55,6 +55,10 @@ class MemoryLedger:
         self._results[record.wave].put(slice(record.start, record.stop), Estimates.from_matrix(matrix))
         self._records[record.wave][record.block] = record
 
+    def results(self, wave: Wave, start: int, stop: int) -> Estimates:
+        """What the blocks of one wave have found, by numbers in the wave."""
+        return self._results[wave.number].part(slice(start, stop))
+
     def estimates(self, start: int, stop: int) -> Estimates:
         """Results of all waves for some coordinates, not to be written to."""
         first, *later = self.waves

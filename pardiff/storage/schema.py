@@ -80,6 +80,8 @@ class BlockRecord:
     """fun at x0 on that worker."""
     checks: int = 0
     """Values of a fast path that were compared with fun."""
+    ended: float = 0.0
+    """When it was finished, in seconds since 1970."""
     errors: dict[str, str] = field(default_factory=dict)
     """What fun raised, by flat coordinate; at most `MOST_ERRORS` are kept."""
 
