@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,28 +24,24 @@ from pardiff.evaluation.start import Start, evaluate_start
 from pardiff.evaluation.sweep import Sweep
 from pardiff.evaluation.sweep import sweep as sweep_steps
 from pardiff.execution.blas import single_threaded
-from pardiff.execution.confirm import choose, compare
-from pardiff.execution.events import Meter, Watcher
+from pardiff.execution.events import Watcher
 from pardiff.execution.executors import Executor, SerialExecutor
-from pardiff.execution.tasks import Limits, MemoryTask, Session, Shared, StoredTask, Task, worker_name
+from pardiff.execution.tasks import Limits, Session, Shared, StoredTask, Task, worker_name
 from pardiff.identity import Source, check_value, fingerprint_of, has_parameters, without_point
-from pardiff.planning.budget import FIRST_LOOK, Purse
-from pardiff.planning.plan import first_wave, passes_per_coordinate
-from pardiff.planning.waves import SEARCH, STEPS, Wave, block_size
-from pardiff.problem.budget import Budget
+from pardiff.planning.plan import first_wave
+from pardiff.planning.waves import Wave
 from pardiff.problem.bundle import sha256
 from pardiff.problem.problem import Problem
 from pardiff.problem.settings import Settings
-from pardiff.reconciliation.reconcile import Reconciliation, passes, reconcile, unsettled, worst
+from pardiff.reconciliation.reconcile import Reconciliation, passes, reconcile, worst
 from pardiff.reconciliation.verdicts import Verdict
 from pardiff.result import GradcheckResult
-from pardiff.storage.ledger import Ledger, lay_out
+from pardiff.storage.ledger import Ledger
 from pardiff.storage.memory import MemoryLedger
 from pardiff.storage.place import Place
 from pardiff.storage.provenance import now, provenance
+from pardiff.waves import finish, limits, memory_tasks, purse
 
-SEARCH_PASSES = 10
-"""Passes that the step search spends on a coordinate, typically; for the size of its blocks alone."""
 SWEEPS = 3
 """Worst entries whose steps are swept."""
 SWEEP_PASSES = 50
@@ -121,9 +117,9 @@ def audit(
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)
 
-                task = _stored_tasks(place.address, digest, source, ledger, session, partial(_limits, settings, start))
-                purse = _purse(ledger, settings, executor, begin)
-                _finish(ledger, executor, task, settings, start, name, progress, purse)
+                task = _stored_tasks(place.address, digest, source, ledger, session, partial(limits, settings, start))
+                left = purse(ledger, settings, executor, begin)
+                finish(ledger, executor, task, settings, start, name, progress, left)
                 ledger.write_block_table()
                 done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
                 break
@@ -163,9 +159,9 @@ def in_memory(
                 shared = Shared(sent, start.layout, arrays, Rule.of(rule))
                 if session is not None:
                     shared.adopt(session)
-                task = _memory_tasks(shared, partial(_limits, settings, start))
-                purse = _purse(ledger, settings, executor, begin)
-                _finish(ledger, executor, task, settings, start, name, progress, purse)
+                task = memory_tasks(shared, partial(limits, settings, start))
+                left = purse(ledger, settings, executor, begin)
+                finish(ledger, executor, task, settings, start, name, progress, left)
                 break
             except Doubt as refutation:
                 doubt, wasted = f"{TITLES[rule['path']]}: {refutation}", passes(ledger)
@@ -176,11 +172,6 @@ def in_memory(
         timings = {"start": started, "waves": evaluated - started, "seconds": time.perf_counter() - begin}
         ledger.update(timings={**ledger.info["timings"], **timings})
     return GradcheckResult(ledger, reconciliation)
-
-
-def _memory_tasks(shared: Shared, limits: Callable[[Wave], Limits]) -> Callable[[Wave], Task]:
-    """What makes the task of a wave."""
-    return lambda wave: MemoryTask(shared, wave, limits(wave))
 
 
 def _stored_tasks(
@@ -201,79 +192,6 @@ def _stored_tasks(
         return made
 
     return task
-
-
-def _finish(
-    ledger: Ledger,
-    executor: Executor,
-    make_task: Callable[[Wave], Task],
-    settings: Settings,
-    start: Start,
-    name: str,
-    progress: Watcher | None,
-    purse: Purse,
-) -> None:
-    """Do the waves that are planned, plan those that their results ask for, and lay the results out."""
-    assert settings.rtol is not None
-    assert settings.atol is not None
-    done, short = 0, False
-    while True:
-        for wave in ledger.waves[done:]:
-            purse.exhausted = False
-            each = _passes(settings, wave.kind)
-            _run_wave(ledger, wave, executor, make_task(wave), name, progress, purse, each)
-            done += 1
-            short = short or purse.exhausted
-        if settings.refine == "none" or (purse.exhausted and done > 1):
-            break
-        index, near = unsettled(ledger, settings.rtol, settings.atol, start.error)
-        kind = SEARCH
-        if len(near) and settings.refine == "auto" and settings.method != "complex":
-            index, kind = near, STEPS
-        if not len(index):
-            break
-        spent = _passes(settings, kind)
-        multiple = max(1, start.rows // formula(settings).nfev)
-        size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers, multiple)
-        ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
-    _confirm(ledger, executor, make_task, settings.confirm)
-    lay_out(ledger)
-    ledger.update(budget_spent=short)
-
-
-def _confirm(ledger: Ledger, executor: Executor, make_task: Callable[[Wave], Task], fraction: float | None) -> None:
-    """Have some of what each worker has done done again by another, and keep how they compare."""
-    found = list(ledger.info.get("confirmed", []))
-    known = {entry["of"] for entry in found}
-    for wave in ledger.waves:
-        if wave.number in known:
-            continue
-        stretches = choose(wave, ledger.records(wave.number), fraction)
-        if stretches:
-            for stretch, by, matrix in executor.repeat(make_task(wave), stretches):
-                there = ledger.results(wave, stretch.start, stretch.stop)
-                found.append(compare(wave, stretch, by, there, matrix) | {"of": wave.number})
-    if found:
-        ledger.update(confirmed=found)
-
-
-def _purse(ledger: Ledger, settings: Settings, executor: Executor, begin: float) -> Purse:
-    """What the budget leaves for this run."""
-    budget = Budget() if settings.budget is None else Budget.parse(settings.budget)
-    earlier = ledger.info["timings"].get("seconds", 0.0) + time.perf_counter() - begin
-    return Purse(budget, passes(ledger), earlier, executor.workers)
-
-
-def _passes(settings: Settings, kind: str) -> int:
-    """Passes of a coordinate, about."""
-    if kind == SEARCH:
-        return SEARCH_PASSES
-    return 2 * formula(settings).nfev if kind == STEPS else passes_per_coordinate(settings)
-
-
-def _limits(settings: Settings, start: Start, wave: Wave) -> Limits:
-    """How long the tasks of a wave may take."""
-    return Limits.of(wave, _passes(settings, wave.kind), start.seconds, settings.deadline)
 
 
 def _reconciled(
@@ -304,51 +222,6 @@ def sweep_entry(evaluator: Evaluator, start: Start, rule: Rule, label: str) -> S
     evaluator.failures.clear()
     evaluator.check_unchanged()
     return swept
-
-
-def _run_wave(
-    ledger: Ledger,
-    wave: Wave,
-    executor: Executor,
-    task: Task,
-    name: str,
-    progress: Watcher | None,
-    purse: Purse,
-    each: float,
-) -> None:
-    """Do the blocks of a wave that are not done, as far as the budget allows; each coordinate takes some passes."""
-    records = ledger.records(wave.number)
-    done = sum(record.stop - record.start for record in records.values())
-    meter = Meter(name, wave.number, done, wave.count, progress)
-    meter.advance(0, 0)
-    pending: Iterable[int] = (block for block in range(wave.blocks) if block not in records)
-    if len(records) == wave.blocks:
-        return
-    part = 1.0
-    if purse.budget != Budget():
-        part = FIRST_LOOK if wave.number == 1 else 1.0
-        # from all over x0, the same ones in every run
-        pending = [int(b) for b in np.random.default_rng(wave.number).permutation(wave.blocks) if b not in records]
-    doubt = ""
-
-    def todo() -> Iterator[int]:
-        for block in pending:
-            if doubt:  # what is under way is waited for, so that nothing is written after the run has started over
-                return
-            start, stop = wave.bounds(block)
-            if not purse.allows(each * (stop - start), part):
-                return
-            yield block
-
-    for receipt in executor.map(task, todo()):
-        doubt = doubt or receipt.doubt
-        if receipt.record is not None:
-            record = receipt.record
-            ledger.accept(record, receipt.matrix)
-            purse.settle(each * (record.stop - record.start), record.nfev, record.seconds)
-            meter.advance(record.stop - record.start, record.nfev)
-    if doubt:
-        raise Doubt(doubt)
 
 
 def _own_session(

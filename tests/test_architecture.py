@@ -20,17 +20,17 @@ BELOW = {
     "reporting": {"errors", "problem", "numerics", "evaluation", "planning", "storage", "reconciliation"},
     "testing": {"errors", "problem"},
 }
-TOP = {"__init__", "api", "runs", "identity", "result", "report", "batch", "cli"}
+TOP = {"__init__", "api", "runs", "waves", "identity", "result", "report", "batch", "cli"}
 """The layer that joins the stages, and what stands on it."""
 
 OWNERS = {
     "zarr": {"storage/audit.py", "storage/nodes.py", "storage/place.py"},
     "obstore": {"storage/place.py"},
     "xarray": {"result.py"},
-    "distributed": {"execution/dask_executor.py", "execution/cluster.py"},
+    "distributed": {"execution/dask_executor.py", "execution/cluster.py", "execution/security.py"},
     "dask": {"execution/cluster.py"},
     "jinja2": {"reporting/html.py"},
-    "click": {"cli/main.py", "cli/options.py"},
+    "click": {"cli/main.py", "cli/options.py", "cli/group.py"},
     "rich": {"cli/progress.py"},
 }
 

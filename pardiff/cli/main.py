@@ -12,59 +12,17 @@ from typing import Any, NoReturn
 
 import click
 
+from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.options import settings_options
-from pardiff.errors import PardiffError, TargetError, WorkerError, closest
+from pardiff.errors import PardiffError, TargetError
 from pardiff.logs import LEVELS, configure
 from pardiff.problem.settings import Settings
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-INTERRUPTED = "interrupted; finished blocks are kept, the same command goes on"
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
 
 
-class _Failure(click.ClickException):
-    """A `PardiffError` on its way to the shell."""
-
-    def __init__(self, error: PardiffError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_status  # type: ignore[misc]
-
-    def show(self, file: Any = None) -> None:
-        from pardiff.reporting.terminal import printable
-
-        click.echo(f"pardiff: {printable(self.message)}", err=True)
-
-
-class _Group(click.Group):
-    """Turns errors of the library into sentences, and names the closest command."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except PardiffError as error:
-            raise _Failure(error) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except KeyboardInterrupt:
-            raise _Failure(WorkerError(INTERRUPTED)) from None
-        except BrokenPipeError:  # whoever read the output has gone; that says nothing of the gradient
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - until the process ends
-            raise SystemExit(4) from None
-        except Exception as error:  # exit status 1 would say that a gradient is wrong
-            if os.environ.get("PARDIFF_DEBUG"):
-                raise
-            unexpected = WorkerError(
-                f"unexpected {type(error).__name__}: {error} (PARDIFF_DEBUG=1 shows where; please report it)"
-            )
-            raise _Failure(unexpected) from error
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}; {closest(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
-
-
-@click.group("pardiff", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("pardiff", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="pardiff", message="%(package)s %(version)s")
 def cli() -> None:
     """Audit hand-derived gradients against parallel numerical differentiation.

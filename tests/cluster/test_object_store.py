@@ -83,6 +83,7 @@ def arrays(group):
     }
 
 
+@pytest.mark.slow
 def test_end_to_end(s3, command, tmp_path):
     """run, status, show, reconcile, report and resume; nothing is written to the disk here."""
     address, folder = s3
@@ -126,6 +127,7 @@ def test_from_python(s3):
     np.testing.assert_allclose(result.to_xarray()["numerical/x"], 3.0)
 
 
+@pytest.mark.slow
 def test_a_second_client_is_told(s3):
     """Who is alive holds the place; who has given no sign of life for a while does not."""
     place = place_of(s3[0])

@@ -6,7 +6,7 @@ import pytest
 from chaos import Run, complaints, events, kill, started_again, starts, write_job
 from helpers import bits
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,6 @@ def undisturbed(tmp_path_factory):
     return bits(folder / "out" / "job")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("everyone", [False, True], ids=["one", "all"])
 def test_workers_are_killed_every_second(everyone, undisturbed, tmp_path):
     """kill -9 of a worker, or of all of them, every second until the job ends."""

@@ -7,7 +7,7 @@ import pytest
 import zarr
 from chaos import Run, events, write_job
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 FAULTS = {
     "segfault": ("ctypes.string_at(0)", "fun ended the process by SIGSEGV, in string_at"),
@@ -19,9 +19,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(
-    "fault", [name if name == "segfault" else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
-)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_poisonous_parameter(fault, tmp_path):
     """The culprit alone has the verdict error, with the reason; exit status 4, as it could not be checked."""
     what, reason = FAULTS[fault]
@@ -38,7 +36,6 @@ def test_a_poisonous_parameter(fault, tmp_path):
     assert "Traceback" not in out + err
 
 
-@pytest.mark.slow
 def test_all_parameters_are_poisonous(tmp_path):
     """A fun that ends its process wherever it is moved is given up soon, not parameter by parameter."""
     write_job(tmp_path, n=300, pause=0, bad=range(300), fault="os._exit(3)")
@@ -50,7 +47,6 @@ def test_all_parameters_are_poisonous(tmp_path):
     assert len([event for event in events(run.log) if event["event"] == "culprit"]) == 300
 
 
-@pytest.mark.slow
 def test_a_fun_that_ends_every_worker(tmp_path):
     """Where fun ends workers but not the client, as if a library were broken there, the run says so."""
     write_job(tmp_path, n=20, pause=0)

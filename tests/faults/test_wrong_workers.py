@@ -3,7 +3,7 @@
 import pytest
 from chaos import Run, write_job
 
-pytestmark = [pytest.mark.cluster]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 WRONG = """
 MARK = os.path.join({folder!r}, "bad")
