@@ -4,7 +4,7 @@ FROM python:3.13-slim
 COPY pyproject.toml README.md LICENSE /src/
 COPY pardiff /src/pardiff
 COPY workflows /src/workflows
-RUN pip install --no-cache-dir '/src[workflows]' && rm -r /src
+RUN pip install --no-cache-dir '/src[workflows,s3,tls]' && rm -r /src
 
 # glibc's thresholds and BLAS threads as in the embedded cluster; see pardiff/execution/cluster.py
 ENV OMP_NUM_THREADS=1 \
