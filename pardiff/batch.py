@@ -222,6 +222,8 @@ def run(
     -------
     Batch
     """
+    if patience is not None and not 0 <= patience < float("inf"):
+        raise InputError(f"patience: got {patience:g}; expected seconds")
     selection = select(targets, keyword)
     place = place_of(out or selection.out or DEFAULT_OUT)
     outcomes: list[Outcome] = []

@@ -96,7 +96,7 @@ def audit(
                 ledger.drop_damaged(erase=True)
                 if not has_parameters(ledger, fingerprint["x0"]):
                     ledger.write_parameters(start.arrays)
-                ledger.update(runs=ledger.info["runs"] + 1, state="running")
+                ledger.update(runs=ledger.info["runs"] + 1, state="running", budget_spent=False)
                 rule = ledger.info["rule"]
             else:
                 info = _info(name, source.target, settings, start, wasted) | {

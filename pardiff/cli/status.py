@@ -17,7 +17,8 @@ QUIET = 120.0
 def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     """Lines of text, and whether the audit is complete and, if verified, undamaged."""
     info = audit.info
-    line = f"{info['problem']}  {info['state']}  (run {info['runs']}, started {info['timings']['started']})"
+    state = "stopped" if info.get("budget_spent") else info["state"]
+    line = f"{info['problem']}  {state}  (run {info['runs']}, started {info['timings']['started']})"
     lines, whole = [printable(line)], info["state"] == "complete"
     damaged = audit.drop_damaged() if verify else []
     for wave in audit.waves:
@@ -36,10 +37,10 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     failed = sum(len(record.errors) for record in every)
     if failed:
         lines.append(f"  parameters at which fun failed: {failed:,} or more")
-    if info["state"] != "complete" and every:
-        lines.append(f"  {_pace(audit, every)}")
-    elif info.get("budget_spent"):
+    if info.get("budget_spent"):
         lines.append("  its budget is spent; a larger one goes on")
+    elif info["state"] != "complete" and every:
+        lines.append(f"  {_pace(audit, every)}")
     if verify:
         names = ", ".join(f"{block} of wave {wave}" for wave, block in damaged[:10])
         more = f" and {len(damaged) - 10} more" if len(damaged) > 10 else ""

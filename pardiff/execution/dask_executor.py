@@ -148,17 +148,22 @@ class DaskExecutor:
     def remarks(self) -> list[str]:
         """What makes the workers slow, asked once."""
         if self._remarks is None:
-            found: dict[str, Any] = {}
-
-            def ask() -> None:
-                with suppress(Exception):  # a worker that does not answer will be noticed by its blocks
-                    found.update(self.client.run(environment, on_error="ignore"))
-
-            asking = threading.Thread(target=ask, daemon=True)
-            asking.start()
-            asking.join(LOOK)
-            self._remarks = remarks({name: facts for name, facts in found.items() if isinstance(facts, dict)})
+            self._remarks = remarks(self._ask(environment))
         return self._remarks
+
+    def _ask(self, function: Callable[[], Any]) -> dict[str, Any]:
+        """What a function returns on each worker that answers within some seconds."""
+        found: dict[str, Any] = {}
+
+        def ask() -> None:
+            with suppress(Exception):  # a worker that does not answer will be noticed by its blocks
+                answers = self.client.run(function, on_error="return")
+                found.update({name: answer for name, answer in answers.items() if not isinstance(answer, Exception)})
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(LOOK)
+        return dict(found)
 
     @property
     def workers(self) -> int:
@@ -221,7 +226,7 @@ class DaskExecutor:
 
         It is no part of the job: what fails here is not repeated.
         """
-        names = self.client.run(worker_name, on_error="ignore")
+        names = self._ask(worker_name)
         parcel = self._parcel(task)
         futures = {}
         for stretch in stretches:
@@ -230,14 +235,22 @@ class DaskExecutor:
                 future = self.client.submit(
                     call_again, *parcel, stretch.start, stretch.stop, workers=others, pure=False, retries=0
                 )
-                futures[future] = stretch
-        end = time.monotonic() + task.limits.block + self.patience
+                futures[future] = stretch, set(others)
+        end = time.monotonic() + task.limits.block
         try:
-            while futures and time.monotonic() < end:
-                for future in self._some(set(futures)):
-                    stretch = futures.pop(future)
+            while futures and time.monotonic() < end and self.client.status == "running":
+                with suppress(TimeoutError, CancelledError), self.client.as_current():
+                    wait(list(futures), timeout=1.0, return_when="FIRST_COMPLETED")
+                for future in [future for future in futures if future.status != "pending"]:
+                    stretch, _ = futures.pop(future)
                     if future.status == "finished":
-                        yield stretch, *future.result()
+                        with suppress(CancelledError, OSError, KilledWorker):
+                            yield stretch, *future.result(timeout=LOOK)
+                with suppress(OSError, TimeoutError):
+                    there = set(self.client.nthreads())
+                    gone = [future for future, (_, others) in futures.items() if not others & there]
+                    for future in gone:  # those who were to do it have died, and nobody else may
+                        del futures[future]
         finally:
             if futures and self.client.status == "running":
                 self.client.cancel(list(futures), force=True)

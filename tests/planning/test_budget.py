@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pardiff
+from pardiff.cli.status import status_lines
 from pardiff.errors import InputError
 from pardiff.planning.budget import least_seen
 from pardiff.problem.budget import Budget
+from pardiff.storage.audit import Audit
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,18 @@ def test_a_part_may_count_as_the_whole():
 
     assert result.exit_status == 0
     assert result.verdict is pardiff.Verdict.INCONCLUSIVE
+
+
+def test_status_of_what_a_budget_has_stopped(tmp_path):
+    """It is no run that goes on, and the next one with a larger budget is."""
+    x0 = np.linspace(1, 2, 2000)
+    pardiff.gradcheck(lambda x: float(np.sum(x**3)), lambda x: 3 * x**2, x0, budget=1000, store=tmp_path / "a")
+    lines, whole = status_lines(Audit.open(tmp_path / "a"), verify=True)
+
+    assert not whole
+    assert "  stopped  " in lines[0]
+    assert "  its budget is spent; a larger one goes on" in lines
+    assert lines[-1].endswith("every checksum is right")
 
 
 def test_a_budget_of_time():
