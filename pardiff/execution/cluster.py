@@ -16,16 +16,21 @@ from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.core import Status
 from distributed.security import Security
+from tornado.ioloop import PeriodicCallback
 
 from pardiff.errors import ClusterError, InputError
 from pardiff.execution.dask_executor import DaskExecutor
 from pardiff.execution.environment import OURS
 from pardiff.execution.security import Tls, check_address
+from pardiff.logs import event
 
 CONFIG = {
     # a worker gets no task before it is free: a block that kills its worker then takes no other with it
     "distributed.scheduler.worker-saturation": 1.0,
+    # a worker that has been gone for some time is on its way back, if its nanny lives; others are replaced here
+    "distributed.deploy.lost-worker-timeout": "1h",
     # whoever loses its worker twice is looked at by itself
     "distributed.scheduler.allowed-failures": 1,
     # pausing makes a worker whose fun leaks stall for ever; being restarted at 95 % is a clear end
@@ -43,6 +48,11 @@ CONFIG = {
 }
 
 GUARD = "worker processes import the script that starts them: put the call under if __name__ == '__main__':"
+
+GIVEN_UP = (Status.closed, Status.failed)
+"""What a nanny is that will start no other worker."""
+SUPERVISION = 1.0
+"""Seconds between looks at the nannies: about what a worker needs to start."""
 
 CONNECT_SECONDS = 15
 """How long to wait for a scheduler and its first worker."""
@@ -71,6 +81,7 @@ def embedded_cluster(workers: int | None = None) -> Iterator[DaskExecutor]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         with dask.config.set(CONFIG), _local_cluster(workers) as cluster, _client(cluster) as client:
+            _supervise(cluster)
             yield DaskExecutor(client, ours=True)
     finally:
         # the nanny sets its workers' variables in this process too
@@ -121,6 +132,24 @@ def _local_cluster(workers: int | None) -> LocalCluster:
         )
     except RuntimeError as error:
         raise ClusterError(f"cannot start worker processes on this machine: {error}") from error
+
+
+def _supervise(cluster: LocalCluster) -> None:
+    """Replace nannies that have given up: one replaces a worker that dies, but not one that dies as it starts."""
+
+    def replace() -> None:
+        gone = [name for name, nanny in cluster.workers.items() if nanny.status in GIVEN_UP]
+        for name in gone:
+            event("nanny replaced", logging.WARNING, worker=name)
+            del cluster.workers[name]
+        if gone or len(cluster.workers) < len(cluster.worker_spec):
+            cluster.scale(len(cluster.worker_spec))  # starts what is missing
+
+    async def start() -> None:
+        look = cluster.periodic_callbacks["pardiff"] = PeriodicCallback(replace, 1000 * SUPERVISION)
+        look.start()  # it ends with the cluster
+
+    cluster.sync(start)
 
 
 def _client(cluster: LocalCluster) -> Client:

@@ -48,7 +48,8 @@ than one, and a supervisor a scheduler in some."""
 RETRY, SLOWEST_RETRY = 0.2, 5.0
 """Seconds between attempts to find the scheduler again, at first and at the most; they double."""
 MOST_DEATHS = 20
-"""Times that a block may lose its worker until the run gives up: in quarantine fun cannot be the reason."""
+"""Times that a block may lose its worker, with no block finished in between, until the run gives up: in quarantine fun
+cannot be the reason."""
 
 _thread = threading.local()
 
@@ -140,7 +141,7 @@ class DaskExecutor:
         self._address = client.scheduler.address if client.scheduler else ""
         self._first = client
         self._threads, self._seen = 1, -LOOK
-        for name in ("distributed", "distributed.client"):  # what goes wrong there is told in our words
+        for name in ("distributed", "distributed.client", "asyncio"):  # what goes wrong there is told in our words
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._remarks: list[str] | None = [] if ours else None
         self._shipped: tuple[str, Any] | None = None
@@ -177,19 +178,20 @@ class DaskExecutor:
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts as the blocks finish; a few blocks per thread are under way at any time.
 
-        A block that has lost its worker is done again, every other time in quarantine, so that a parameter which ends
+        A block that has lost its worker is done again, the first time in quarantine, so that a parameter which ends
         processes is found. A scheduler that comes back gets everything again that was under way.
         """
         todo = iter(blocks)
         again: deque[int] = deque()
         deaths: Counter[int] = Counter()
+        in_vain: Counter[int] = Counter()
         running: dict[Any, int] = {}
         submit = self._submitter(task)
         try:
             while True:
                 # two per thread keep workers busy; the constant covers the time that a receipt is on its way
                 for block in islice(chain(_popped(again), todo), max(0, 2 * self.workers + 8 - len(running))):
-                    running[submit(block, deaths[block] % 2 == 1)] = block
+                    running[submit(block, _careful(deaths[block]))] = block
                 if not running:
                     return
                 lost = False
@@ -197,14 +199,16 @@ class DaskExecutor:
                     block = running.pop(future)
                     receipt = _receipt(future)
                     if isinstance(receipt, Receipt):
+                        in_vain.clear()
                         yield receipt
                         continue
                     again.append(block)
                     if receipt is DIED:
                         deaths[block] += 1
+                        in_vain[block] += 1
                         self.troubles["workers"] += 1
                         event("worker lost", logging.WARNING, block=block, deaths=deaths[block])
-                        if deaths[block] >= MOST_DEATHS:
+                        if in_vain[block] >= MOST_DEATHS:
                             raise WorkerError(
                                 f"block {block} has lost its worker {MOST_DEATHS} times, by nothing that fun does; "
                                 f"run again to go on: finished blocks are kept"
@@ -350,6 +354,15 @@ def _receipt(future: Any) -> Receipt | str:
     except (CancelledError, CommClosedError):
         return LOST
     return receipt
+
+
+def _careful(deaths: int) -> bool:
+    """Whether a block that has lost its worker so often is done in quarantine.
+
+    After deaths 1, 3, 7, 15: a worker that is lost there was ended from outside, and as a child takes a second to
+    start, blocks that only ever run in quarantine would not outlive a storm of kills.
+    """
+    return deaths > 0 and deaths & (deaths + 1) == 0
 
 
 def _popped(queue: deque[int]) -> Iterator[int]:

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 def undisturbed(tmp_path_factory):
     """Bits of the job when nobody disturbs it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    write_job(folder, pause=0)
+    write_job(folder, n=300, pause=0)
     status, out, err = Run(folder, "--workers", "0").finish()
     assert status == 0, out + err
     return bits(folder / "out" / "job")
@@ -22,8 +22,8 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("everyone", [False, True], ids=["one", "all"])
 def test_workers_are_killed_every_second(everyone, undisturbed, tmp_path):
     """kill -9 of a worker, or of all of them, every second until the job ends."""
-    write_job(tmp_path, n=600, pause=4e-3)
-    run = Run(tmp_path, "--workers", "2", "--block-size", "20")
+    write_job(tmp_path, n=300, pause=4e-3)
+    run = Run(tmp_path, "--workers", "2", "--block-size", "10")
     run.started()
     kills = 0
     while run.running:
@@ -46,8 +46,8 @@ def test_workers_are_killed_every_second(everyone, undisturbed, tmp_path):
 
 def test_a_killed_worker_costs_its_block(undisturbed, tmp_path):
     """One worker is killed in the middle: one block more is started than there are."""
-    write_job(tmp_path, n=600, pause=1e-3)
-    run = Run(tmp_path, "--workers", "2", "--block-size", "20")
+    write_job(tmp_path, n=300, pause=2e-3)
+    run = Run(tmp_path, "--workers", "2", "--block-size", "10")
     run.started(3)
     kill(run.workers()[0])
     status, out, err = run.finish()
