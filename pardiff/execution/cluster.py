@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dask
@@ -24,6 +24,7 @@ from pardiff.errors import ClusterError, InputError
 from pardiff.execution.dask_executor import DaskExecutor
 from pardiff.execution.environment import OURS
 from pardiff.execution.security import Tls, check_address
+from pardiff.execution.signals import held
 from pardiff.logs import event
 
 CONFIG = {
@@ -80,9 +81,16 @@ def embedded_cluster(workers: int | None = None) -> Iterator[DaskExecutor]:
     environment = {name: os.environ.get(name) for name in OURS}
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
-        with dask.config.set(CONFIG), _local_cluster(workers) as cluster, _client(cluster) as client:
-            _supervise(cluster)
-            yield DaskExecutor(client, ours=True)
+        with dask.config.set(CONFIG), ExitStack() as stack:
+            with held():  # what is interrupted as it starts or ends leaves processes behind
+                cluster = stack.enter_context(_local_cluster(workers))
+                client = stack.enter_context(_client(cluster))
+                _supervise(cluster)
+            try:
+                yield DaskExecutor(client, ours=True)
+            finally:
+                with held():
+                    stack.close()
     finally:
         # the nanny sets its workers' variables in this process too
         for name, value in environment.items():

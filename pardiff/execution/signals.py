@@ -1,0 +1,47 @@
+"""Signals that wait while something starts or ends that must not be left half way."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+HELD = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold the first SIGINT or SIGTERM back until the end; a second one is not held.
+
+    Only the main thread gets signals: in another there is nothing to hold.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in HELD}
+    came: list[int] = []
+
+    def keep(number: int, _: FrameType | None) -> None:
+        if came:
+            restore()
+            signal.raise_signal(number)
+        came.append(number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    if None in before.values():  # a handler that is not Python's, and could not be put back
+        yield
+        return
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, keep)
+    try:
+        yield
+    finally:
+        restore()
+        if came:
+            signal.raise_signal(came[0])
