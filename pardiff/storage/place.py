@@ -87,10 +87,13 @@ class Folder:
         return sorted(path.name for path in self.path.glob("*") if path.is_file())
 
     def has(self, name: str) -> bool:
-        """Whether there is a file or a folder."""
+        """Whether there is a file, or one anywhere below a path."""
         if self.path.exists() and not self.path.is_dir():
             raise NotAnAuditError(f"{self.path} is a file; expected a folder for the audit")
-        return (self.path / name).exists()
+        path = self.path / name
+        return path.is_file() or any(
+            not file.endswith(".partial") for _, _, files in os.walk(path) for file in files
+        )  # an empty folder is what a full disk leaves
 
     def read(self, name: str) -> bytes:
         """Content of a file."""

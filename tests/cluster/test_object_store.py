@@ -1,15 +1,5 @@
 """Audits in an object store: a real server, real processes, and the same bits as in a folder."""
 
-import contextlib
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
-
 import numpy as np
 import pytest
 import zarr
@@ -41,37 +31,6 @@ def grad(x):
 def job():
     return pardiff.Problem(fun, grad, X0)
 """
-
-
-@pytest.fixture
-def s3(tmp_path, monkeypatch):
-    """Address of a bucket of an S3 server on loopback, and the folder in which it keeps its objects."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path / "server"
-    (folder / "bucket").mkdir(parents=True)
-    rclone = shutil.which("rclone") or str(Path(sys.executable).parent / "rclone")
-    command = [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secretsecret", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secretsecret",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    try:
-        for _ in range(100):
-            with contextlib.suppress(urllib.error.HTTPError, OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
-        yield "s3://bucket/some/runs", folder / "bucket" / "some" / "runs"
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def arrays(group):
