@@ -153,6 +153,7 @@ def open_cluster(
     workers: int | None,
     tls: tuple[str | None, str | None, str | None] = (None, None, None),
     insecure: bool = False,
+    patience: float | None = None,
 ) -> AbstractContextManager[Any]:
     """The executor of a command: a running scheduler, this process (0 workers) or an embedded cluster."""
     if scheduler and scheduler_file:
@@ -163,7 +164,7 @@ def open_cluster(
 
         if scheduler and "://" not in scheduler:
             scheduler = f"{'tls' if any(tls) else 'tcp'}://{scheduler}"
-        return connect(scheduler, scheduler_file, tls=Tls(*tls), insecure=insecure)
+        return connect(scheduler, scheduler_file, tls=Tls(*tls), insecure=insecure, patience=patience)
     if workers is not None and workers < 0:
         raise InputError(f"workers: got {workers}; expected 0 (this process) or more")
     return open_executor(None if workers == 0 else "processes", workers)
@@ -241,6 +242,7 @@ def run(
         workers if here else selection.workers,
         tls,
         insecure,
+        patience,
     )
     for broken in (t for t in selection.targets if isinstance(t, Broken)):
         note(Outcome(broken.name, broken.text, place.child(broken.name), error=broken.error, status=2))

@@ -210,6 +210,7 @@ def connect(
     *,
     tls: Tls | None = None,
     insecure: bool = False,
+    patience: float | None = None,
 ) -> Iterator[DaskExecutor]:
     """A client of a running scheduler.
 
@@ -223,6 +224,8 @@ def connect(
         Certificates; None for those of Dask's configuration.
     insecure : bool
         Talk to another machine in plain text, if that is what the address says.
+    patience : float or None
+        Seconds to wait for the first worker, which may be in a queue; default 15.
 
     Raises
     ------
@@ -237,12 +240,13 @@ def connect(
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     check_address(address, insecure=insecure)
     client = _within(CONNECT_SECONDS, address, tls.security() if tls else None)
+    waited = CONNECT_SECONDS if patience is None else patience
     try:
         try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            client.wait_for_workers(1, timeout=waited)
         except TimeoutError:
             raise ClusterError(
-                f"the scheduler at {where} has no worker after {CONNECT_SECONDS} s; start 'dask worker {where}'"
+                f"the scheduler at {where} has no worker after {waited:g} s; start 'dask worker {where}'"
             ) from None
         executor = DaskExecutor(client)
         try:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ PATIENCE = 60.0
 than one, and a supervisor a scheduler in some."""
 RETRY, SLOWEST_RETRY = 0.2, 5.0
 """Seconds between attempts to find the scheduler again, at first and at the most; they double."""
+UNREACHABLE = (OSError, TimeoutError, AttributeError, RuntimeError)
+"""What a client raises that has lost its scheduler; the attribute is that of a scheduler which is None."""
 MOST_DEATHS = 20
 """Times that a block may lose its worker, with no block finished in between, until the run gives up: in quarantine fun
 cannot be the reason."""
@@ -170,7 +172,7 @@ class DaskExecutor:
     def workers(self) -> int:
         """Threads of all workers, as last seen; looked at again from time to time."""
         if time.monotonic() - self._seen > LOOK:
-            with suppress(OSError, TimeoutError):  # a scheduler that does not answer is noticed by its futures
+            with suppress(*UNREACHABLE):  # a scheduler that does not answer is noticed by its futures
                 self._threads = sum(int(threads) for threads in self.client.nthreads().values())
             self._seen = time.monotonic()
         return max(1, self._threads)
@@ -186,16 +188,23 @@ class DaskExecutor:
         deaths: Counter[int] = Counter()
         in_vain: Counter[int] = Counter()
         running: dict[Any, int] = {}
-        submit = self._submitter(task)
+        submit: Callable[[int, bool], Any] | None = None
         try:
             while True:
-                # two per thread keep workers busy; the constant covers the time that a receipt is on its way
-                for block in islice(chain(_popped(again), todo), max(0, 2 * self.workers + 8 - len(running))):
-                    running[submit(block, _careful(deaths[block]))] = block
-                if not running:
-                    return
                 lost = False
-                for future in self._some(set(running)):
+                try:
+                    submit = submit or self._submitter(task)
+                    # two per thread keep workers busy; the constant covers the time that a receipt is on its way
+                    while len(running) < 2 * self.workers + 8 and (again or _more(todo, again)):
+                        running[submit(again[0], _careful(deaths[again[0]]))] = again[0]
+                        again.popleft()
+                except UNREACHABLE:
+                    if self.client.status == "running":
+                        raise
+                    lost = True
+                if not (running or lost):
+                    return
+                for future in self._some(set(running)) if running else ():
                     block = running.pop(future)
                     receipt = _receipt(future)
                     if isinstance(receipt, Receipt):
@@ -220,7 +229,7 @@ class DaskExecutor:
                     again.extend(running.values())
                     running.clear()
                     self._reconnect()
-                    submit = self._submitter(task)
+                    submit = None
         finally:
             if running and self.client.status == "running":
                 self.client.cancel(list(running), force=True)
@@ -231,15 +240,16 @@ class DaskExecutor:
         It is no part of the job: what fails here is not repeated.
         """
         names = self._ask(worker_name)
-        parcel = self._parcel(task)
         futures = {}
-        for stretch in stretches:
-            others = [address for address, name in names.items() if name != stretch.worker]
-            if others:
-                future = self.client.submit(
-                    call_again, *parcel, stretch.start, stretch.stop, workers=others, pure=False, retries=0
-                )
-                futures[future] = stretch, set(others)
+        with suppress(*UNREACHABLE):
+            parcel = self._parcel(task)
+            for stretch in stretches:
+                others = [address for address, name in names.items() if name != stretch.worker]
+                if others:
+                    future = self.client.submit(
+                        call_again, *parcel, stretch.start, stretch.stop, workers=others, pure=False, retries=0
+                    )
+                    futures[future] = stretch, set(others)
         end = time.monotonic() + task.limits.block
         try:
             while futures and time.monotonic() < end and self.client.status == "running":
@@ -250,7 +260,7 @@ class DaskExecutor:
                     if future.status == "finished":
                         with suppress(CancelledError, OSError, KilledWorker):
                             yield stretch, *future.result(timeout=LOOK)
-                with suppress(OSError, TimeoutError):
+                with suppress(*UNREACHABLE):
                     there = set(self.client.nthreads())
                     gone = [future for future, (_, others) in futures.items() if not others & there]
                     for future in gone:  # those who were to do it have died, and nobody else may
@@ -365,6 +375,7 @@ def _careful(deaths: int) -> bool:
     return deaths > 0 and deaths & (deaths + 1) == 0
 
 
-def _popped(queue: deque[int]) -> Iterator[int]:
-    while queue:
-        yield queue.popleft()
+def _more(todo: Iterator[int], queue: deque[int]) -> bool:
+    """Put the next block into a queue, if there is one."""
+    queue.extend(islice(todo, 1))
+    return bool(queue)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -80,6 +81,36 @@ def test_a_scheduler_that_comes_back(cluster, tmp_path):
     assert "scheduler lost" in names
     assert "scheduler found" in names
     assert started_again(run.log) == []
+
+
+def test_a_scheduler_that_dies_again_and_again(cluster, tmp_path):
+    """At any moment of a batch, so between two problems too: all of them are finished."""
+    address, running = cluster
+    write_job(tmp_path, n=40, pause=5e-3)
+    job = (tmp_path / "job.py").read_text()
+    for number in range(4):
+        job += f"\n\n@pardiff.problem\ndef job{number}():\n    return pardiff.Problem(fun, lambda x: 3 * x**2, X0)\n"
+    (tmp_path / "job.py").write_text(job)
+    rng = random.Random(1)
+    run = Run(tmp_path, "--scheduler", address, "--block-size", "5")
+    run.started(2)
+    kills = 0
+    while run.running:
+        kill(running[0].process.pid)
+        kills += 1
+        found = len([event for event in events(run.log) if event["event"] == "scheduler found"])
+        end = time.monotonic() + 40
+        while run.running and time.monotonic() < end:
+            if len([event for event in events(run.log) if event["event"] == "scheduler found"]) > found:
+                break
+            time.sleep(0.1)
+        time.sleep(rng.uniform(0, 3))
+    status, out, err = run.finish()
+
+    assert kills >= 2
+    assert status == 0, out + err
+    assert out.count("PASS ") >= 5
+    assert "Traceback" not in out + err
 
 
 def test_a_scheduler_that_is_gone_for_good(cluster, tmp_path):

@@ -102,7 +102,7 @@ def test_a_server_that_answers_with_errors(status, s3, monkeypatch, tmp_path):
     rng = random.Random(status)
     fault = lambda _: rng.choice([status, 0.1, None, None, None])
     port = urlsplit(os.environ["AWS_ENDPOINT_URL"]).port
-    plain = pardiff.gradcheck(cube, slope, np.linspace(1, 2, 40), store=tmp_path / "plain")
+    pardiff.gradcheck(cube, slope, np.linspace(1, 2, 40), store=tmp_path / "plain")
     with proxy(port, fault) as (front, counts):
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{front}")
         result = pardiff.gradcheck(cube, slope, np.linspace(1, 2, 40), store=s3[0] + "/one")
