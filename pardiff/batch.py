@@ -51,7 +51,10 @@ class Outcome:
     @property
     def word(self) -> str:
         """The verdict, or why there is none."""
-        return "REFUSED" if self.refused else BATCH_VERDICT[self.status]
+        if self.refused:
+            return "REFUSED"
+        partial = self.status == 0 and self.result is not None and not self.result.passed
+        return "PARTIAL" if partial else BATCH_VERDICT[self.status]
 
     @property
     def headline(self) -> str:
@@ -290,6 +293,8 @@ def write_index(outcomes: Sequence[Outcome], out: Place) -> str:
     rows += _earlier(out, {row["name"] for row in rows})
     verdict = BATCH_VERDICT[worst_status(int(row["exit_status"]) for row in rows)]
     counts = Counter(row["verdict"] for row in rows)
+    if verdict == "PASS" and counts["PARTIAL"]:
+        verdict = "PARTIAL"
     problems = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
     headline = f"{problems}: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(counts.items()))
     write_text(out, "index.html", render_index(rows, headline, verdict, created))

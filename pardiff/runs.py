@@ -118,7 +118,7 @@ def audit(
                 session = _own_session(executor, problem, evaluator, start, rule)
 
                 task = _stored_tasks(place.address, digest, source, ledger, session, partial(limits, settings, start))
-                left = purse(ledger, settings, executor, begin)
+                left = purse(ledger, settings, executor, begin, start)
                 finish(ledger, executor, task, settings, start, name, progress, left)
                 ledger.write_block_table()
                 done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
@@ -160,7 +160,7 @@ def in_memory(
                 if session is not None:
                     shared.adopt(session)
                 task = memory_tasks(shared, partial(limits, settings, start))
-                left = purse(ledger, settings, executor, begin)
+                left = purse(ledger, settings, executor, begin, start)
                 finish(ledger, executor, task, settings, start, name, progress, left)
                 break
             except Doubt as refutation:

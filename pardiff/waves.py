@@ -64,19 +64,26 @@ def finish(
         multiple = max(1, start.rows // formula(settings).nfev)
         size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers, multiple)
         ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
-    _confirm(ledger, executor, make_task, settings.confirm)
+    _confirm(ledger, executor, make_task, settings, purse)
     lay_out(ledger)
     ledger.update(budget_spent=short)
 
 
-def _confirm(ledger: Ledger, executor: Executor, make_task: Callable[[Wave], Task], fraction: float | None) -> None:
-    """Have some of what each worker has done done again by another, and keep how they compare."""
+def _confirm(
+    ledger: Ledger, executor: Executor, make_task: Callable[[Wave], Task], settings: Settings, purse: Purse
+) -> None:
+    """Have some of what each worker has done done again by another, within the budget, and keep how they compare."""
     found = list(ledger.info.get("confirmed", []))
     known = {entry["of"] for entry in found}
     for wave in ledger.waves:
         if wave.number in known:
             continue
-        stretches = choose(wave, ledger.records(wave.number), fraction)
+        each = _passes(settings, wave.kind)
+        stretches = [
+            stretch
+            for stretch in choose(wave, ledger.records(wave.number), settings.confirm)
+            if purse.allows(each * (stretch.stop - stretch.start))
+        ]
         if stretches:
             for stretch, by, matrix in executor.repeat(make_task(wave), stretches):
                 there = ledger.results(wave, stretch.start, stretch.stop)
@@ -85,11 +92,11 @@ def _confirm(ledger: Ledger, executor: Executor, make_task: Callable[[Wave], Tas
         ledger.update(confirmed=found)
 
 
-def purse(ledger: Ledger, settings: Settings, executor: Executor, begin: float) -> Purse:
+def purse(ledger: Ledger, settings: Settings, executor: Executor, begin: float, start: Start) -> Purse:
     """What the budget leaves for this run."""
     budget = Budget() if settings.budget is None else Budget.parse(settings.budget)
     earlier = ledger.info["timings"].get("seconds", 0.0) + time.perf_counter() - begin
-    return Purse(budget, passes(ledger), earlier, executor.workers)
+    return Purse(budget, passes(ledger), earlier, executor.workers, start.seconds)
 
 
 def _passes(settings: Settings, kind: str) -> int:

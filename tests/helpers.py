@@ -1,10 +1,17 @@
 """What several tests need."""
 
+import re
+
 import zarr
 
 BY_NAME = (
     "x0", "numerical", "uncertainty", "analytical", "residual", "verdict", "step", "nfev", "state", "scheme",
 )  # fmt: skip
+
+
+def complaints(err):
+    """Lines of stderr that are no progress."""
+    return [line for line in err.splitlines() if not re.match(r"\w+: [\d,]+ of [\d,]+ parameters", line)]
 
 
 def bits(folder):

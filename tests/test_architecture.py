@@ -28,7 +28,7 @@ OWNERS = {
     "obstore": {"storage/place.py"},
     "xarray": {"result.py"},
     "distributed": {"execution/dask_executor.py", "execution/cluster.py", "execution/security.py"},
-    "dask": {"execution/cluster.py"},
+    "dask": {"execution/cluster.py", "execution/security.py"},
     "jinja2": {"reporting/html.py"},
     "click": {"cli/main.py", "cli/options.py", "cli/group.py"},
     "rich": {"cli/progress.py"},

@@ -10,16 +10,13 @@ from pardiff.reporting.terminal import printable
 
 RECENT = 50
 """Blocks at the end from which the rate is taken."""
-QUIET = 120.0
-"""Seconds without a finished block after which a run that was not completed may have ended."""
 
 
 def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     """Lines of text, and whether the audit is complete and, if verified, undamaged."""
     info = audit.info
-    state = "stopped" if info.get("budget_spent") else info["state"]
-    line = f"{info['problem']}  {state}  (run {info['runs']}, started {info['timings']['started']})"
-    lines, whole = [printable(line)], info["state"] == "complete"
+    running = info["state"] != "complete" and audit.place.held()
+    lines, whole = [], info["state"] == "complete"
     damaged = audit.drop_damaged() if verify else []
     for wave in audit.waves:
         records = audit.records(wave.number)
@@ -33,14 +30,15 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     if every:
         workers = {record.worker for record in every}
         work = sum(record.seconds for record in every)
-        lines.append(f"  {len(workers):,} worker{'s' if len(workers) > 1 else ''}, {duration(work)} of work")
+        runs = " of all runs" if info["runs"] > 1 else ""
+        lines.append(f"  {len(workers):,} worker{'s' if len(workers) > 1 else ''}{runs}, {duration(work)} of work")
     failed = sum(len(record.errors) for record in every)
     if failed:
         lines.append(f"  parameters at which fun failed: {failed:,} or more")
     if info.get("budget_spent"):
         lines.append("  its budget is spent; a larger one goes on")
-    elif info["state"] != "complete" and every:
-        lines.append(f"  {_pace(audit, every)}")
+    elif info["state"] != "complete":
+        lines.append(f"  {_pace(audit, every) if running and every else 'the same command goes on'}")
     if verify:
         names = ", ".join(f"{block} of wave {wave}" for wave, block in damaged[:10])
         more = f" and {len(damaged) - 10} more" if len(damaged) > 10 else ""
@@ -49,7 +47,10 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
             if damaged
             else f"  finished blocks: {len(every):,}, every checksum is right"
         )
-    return lines, whole and not damaged
+    whole = whole and not damaged
+    state = "running" if running else "complete" if whole else "damaged" if damaged else "stopped"
+    started = f"started {info['timings']['started']}" + (f", {info['runs']} runs" if info["runs"] > 1 else "")
+    return [printable(f"{info['problem']}  {state}  ({started})"), *lines], whole
 
 
 def _pace(audit: Any, records: list[Any]) -> str:
@@ -60,6 +61,4 @@ def _pace(audit: Any, records: list[Any]) -> str:
     rate = sum(record.stop - record.start for record in last) / max(span, 1e-3)
     left = sum(wave.count for wave in audit.waves) - sum(record.stop - record.start for record in records)
     text = f"{rate:,.3g} parameters/s, last block {duration(max(ago, 0.0))} ago"
-    if ago > QUIET:
-        return f"{text}: it seems to have stopped; the same command goes on"
     return f"{text}, about {duration(left / rate)} left" if left else text

@@ -23,7 +23,7 @@ from tornado.ioloop import PeriodicCallback
 from pardiff.errors import ClusterError, InputError
 from pardiff.execution.dask_executor import DaskExecutor
 from pardiff.execution.environment import OURS
-from pardiff.execution.security import Tls, check_address
+from pardiff.execution.security import Tls, check_address, check_certificate
 from pardiff.execution.signals import held
 from pardiff.logs import event
 
@@ -146,6 +146,8 @@ def _supervise(cluster: LocalCluster) -> None:
     """Replace nannies that have given up: one replaces a worker that dies, but not one that dies as it starts."""
 
     def replace() -> None:
+        if cluster.status != Status.running:  # all of them end
+            return
         gone = [name for name, nanny in cluster.workers.items() if nanny.status in GIVEN_UP]
         for name in gone:
             event("nanny replaced", logging.WARNING, worker=name)
@@ -239,7 +241,10 @@ def connect(
     where = address
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     check_address(address, insecure=insecure)
-    client = _within(CONNECT_SECONDS, address, tls.security() if tls else None)
+    tls = tls or Tls()
+    security = tls.security()
+    check_certificate(address, tls)
+    client = _within(CONNECT_SECONDS, address, security)
     waited = CONNECT_SECONDS if patience is None else patience
     try:
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import dask
 from distributed.security import Security
 
 from pardiff.errors import ClusterError, InputError
@@ -62,6 +63,28 @@ def check_address(address: str, *, insecure: bool = False) -> None:
         f"that scheduler can run code on it and its workers; use tls:// with --tls-ca, --tls-cert and --tls-key, or "
         f"say --insecure on a network that you trust"
     )
+
+
+def check_certificate(address: str, tls: Tls) -> None:
+    """Refuse TLS without a certificate of this client.
+
+    Raises
+    ------
+    InputError
+        If neither the arguments nor Dask's configuration name one.
+    """
+    keys = {"ca": "ca-file", "cert": "client.cert", "key": "client.key"}
+    given = {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
+    missing = [
+        f"--tls-{name}"
+        for name, key in keys.items()
+        if not (given[name] or dask.config.get(f"distributed.comm.tls.{key}", None))
+    ]
+    if urlsplit(address).scheme in ENCRYPTED and missing:
+        raise InputError(
+            f"{address} needs a certificate: give {', '.join(missing)}, or name the files in Dask's configuration "
+            f"(distributed.comm.tls)"
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -43,6 +43,8 @@ class Purse:
     seconds: float
     """Spent by earlier runs."""
     workers: int
+    pass_seconds: float = 0.0
+    """Expected of a pass, until blocks have come back."""
     begin: float = field(default_factory=time.monotonic)
     exhausted: bool = False
     """Whether a block was not handed out for want of it."""
@@ -52,7 +54,7 @@ class Purse:
 
     def allows(self, passes: float, part: float = 1.0) -> bool:
         """Whether a block may be done that is expected to take some passes; if so, it is under way."""
-        mean = self._work / self._back if self._back else 0.0
+        mean = self._work / self._back if self._back else passes * self.pass_seconds
         seconds = self.seconds + time.monotonic() - self.begin + self._away * mean / self.workers
         if not self.budget.leaves(self.passes + passes, seconds, part):
             self.exhausted = True

@@ -81,12 +81,6 @@ def array_finding(
     elif counts["missing"]:
         kind = "incomplete"
         message = f"{counts['missing']:,} of {of} have no numerical derivative yet"
-        least = least_seen(size - counts["missing"], size)
-        if least < size - counts["missing"]:
-            message += (
-                f"; {1 - counts['missing'] / size:.1%} are checked, so that a fault at {least:,} or more entries here "
-                f"and there would have been seen with {SEEN:.0%} confidence"
-            )
     elif counts["nonfinite"]:
         kind = "nonfinite"
         message = f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
@@ -100,13 +94,32 @@ def array_finding(
     elif math.isnan(first["numerical"]):
         kind = "inconclusive"
         message = f"bounds leave no room for a step at {labels}"
+    elif abs(first["residual"]) > first["tolerance"] + first["uncertainty"]:
+        kind = "inconclusive"
+        message = (
+            f"{counts['inconclusive']:,} of {of} are open: {values}, which is more than tolerance and error bar allow, "
+            f"but nothing fails without a second look, which refine='none' or a budget has left out"
+        )
     else:
         kind = "inconclusive"
         message = (
             f"{counts['inconclusive']:,} of {of} cannot be decided, as the error bar exceeds the tolerance: {values}; "
             f"{_remedy(first, rtol, start)}"
         )
-    return Finding(name, kind, message, {"counts": dict(counts), "worst": named})
+    return Finding(name, kind, message + _coverage(size, counts["missing"]), {"counts": dict(counts), "worst": named})
+
+
+def _coverage(size: int, missing: int) -> str:
+    """What share of an array is checked, and which faults that excludes; empty where all of it is."""
+    if not missing:
+        return ""
+    least = least_seen(size - missing, size)
+    seen = (
+        f", so that a fault at {least:,} or more entries here and there would have been seen with {SEEN:.0%} confidence"
+        if least < size - missing
+        else ""
+    )
+    return f"; {1 - missing / size:.1%} are checked{seen}"
 
 
 def _numerical(entry: Mapping[str, Any]) -> str:

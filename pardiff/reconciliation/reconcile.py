@@ -27,8 +27,8 @@ from pardiff.reconciliation.verdicts import (
 from pardiff.storage.ledger import Ledger, leaf_tiles
 from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, KINK, MISSING, NONFINITE, PASS, VERDICTS
 
-SEVERITY = {FAIL: 6, NONFINITE: 5, ERROR: 4, INCONCLUSIVE: 3, MISSING: 2, KINK: 1, PASS: 0}
-"""Order in which entries are shown."""
+SEVERITY = {FAIL: 6, NONFINITE: 5, ERROR: 4, INCONCLUSIVE: 3, KINK: 2, PASS: 1, MISSING: 0}
+"""Order in which entries are shown; of one that is missing there is nothing to show."""
 
 
 ROUNDING = 4.0

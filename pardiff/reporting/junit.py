@@ -38,7 +38,7 @@ def render_junit(summaries: Sequence[Summary], broken: Sequence[tuple[str, str]]
             message = printable(array.finding.message if array.finding else summary.headline)
             if array.verdict is Verdict.FAIL:
                 ElementTree.SubElement(case, "failure", message=message, type="mismatch")
-            elif array.counts["missing"] or array.counts["error"]:
+            elif array.counts["error"] or (array.counts["missing"] and summary.exit_status == 4):
                 ElementTree.SubElement(case, "error", message=message, type="incomplete")
             elif array.verdict is Verdict.INCONCLUSIVE:
                 ElementTree.SubElement(case, "skipped", message=message)

@@ -222,6 +222,8 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
     ]
     if reconciliation.unfinished and not counts["missing"]:
         rest.append("not finished")
+    if reconciliation.partial and reconciliation.exit_status == 0:
+        rest.append("all that the budget allowed to check agrees")
     return "; ".join([text, *rest])
 
 

@@ -26,7 +26,8 @@ def render_sweep(curve: StepCurve) -> str:
     chosen = min(curve.steps, key=lambda step: abs(math.log(step / curve.step)) if curve.step > 0 else 0.0)
     rows = _slopes(curve) if curve.kink else _distances(curve)
     for step, row in zip(curve.steps, rows, strict=True):
-        row.append("◂ chosen" if step == chosen and curve.step > 0 else "")
+        mark = "◂ chosen" if math.isclose(step, curve.step, rel_tol=0.01) else "◂ near the chosen"
+        row.append(mark if step == chosen and curve.step > 0 else "")
     columns = ("step", "slope below", "slope above") if curve.kink else ("step", "derivative", "off by", "rounding", "")
     width = max(len(row[-2]) for row in rows)
     if not curve.kink:
@@ -64,7 +65,9 @@ def verdict_of(curve: StepCurve) -> str:
     if curve.kink:
         where = "outside" if residual > curve.uncertainty else "between"
         return f"fun has a kink here; the analytical derivative lies {where} the slopes on its two sides"
-    best = min(abs(d - curve.analytical) for d in curve.derivatives)
+    # a step whose rounding is larger than the distance says nothing of it
+    said = [d for d, rounding in zip(curve.derivatives, curve.rounding, strict=True) if rounding < residual]
+    best = min((abs(d - curve.analytical) for d in said), default=residual)
     if residual > curve.uncertainty:
         return (
             f"the analytical derivative is {number(residual, 2)} away, {number(residual / curve.uncertainty, 2)} "

@@ -64,7 +64,8 @@ def array_rows(summary: Summary) -> list[list[str]]:
 
 def worst_rows(summary: Summary, count: int) -> list[list[str]]:
     """A row per entry, in the order of `WORST_COLUMNS`; where some entries do not pass, only those."""
-    entries = [entry for entry in summary.worst if entry.verdict != "pass"] or summary.worst
+    known = [entry for entry in summary.worst if entry.verdict != "missing"]
+    entries = [entry for entry in known if entry.verdict != "pass"] or known
     return [
         [
             entry.label,

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -58,6 +58,9 @@ class Place(Protocol):
 
     def zarr(self, name: str, *, write: bool) -> Any:
         """A Zarr store at a path."""
+
+    def held(self) -> bool:
+        """Whether a client holds the place, as far as can be seen."""
 
     def locked(self) -> Any:
         """A context manager that holds the place for one client; a `StoreError` names who has it."""
@@ -133,6 +136,22 @@ class Folder:
         from zarr.storage import LocalStore
 
         return LocalStore(self.path / name, read_only=not write)
+
+    def held(self) -> bool:
+        """Whether a client holds the folder."""
+        try:
+            handle = os.open(self.path / LOCK, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return True  # a file system without locks
+        finally:
+            os.close(handle)
+        return False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -229,6 +248,15 @@ class Bucket:
 
         with sentence(self.address, "open"):
             return ObjectStore(self._open(f"{self.address}/{name}"), read_only=not write)
+
+    def held(self) -> bool:
+        """Whether a client has given a sign of life lately."""
+        with sentence(self.address, "read"):
+            try:
+                last = self._obstore.head(self._store, LOCK)["last_modified"]
+            except FileNotFoundError:
+                return False
+        return (datetime.now(UTC) - last).total_seconds() < SILENCE
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -287,7 +287,7 @@ def test_sweeps(run, audit, tmp_path):
     target = f"{tmp_path / 'work.py'}::right"
 
     assert held.exit_code == 0
-    assert "◂ chosen" in held.output
+    assert "◂ near the chosen" in held.output
     assert "no step comes nearer" in held.output
     assert (other.exit_code, none.exit_code) == (2, 2)
     assert "--target" in other.output

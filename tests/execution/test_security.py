@@ -40,6 +40,16 @@ def test_from_python():
         pardiff.gradcheck(lambda x: float(x @ x), None, [1.0], executor="tcp://10.0.0.1:8786")
 
 
+@pytest.mark.parametrize("tls", [Tls(), None])
+def test_no_certificate(tls):
+    """It is said at once, before anything is opened."""
+    with (
+        pytest.raises(InputError, match=r"needs a certificate: give --tls-ca, --tls-cert, --tls-key, or name"),
+        connect("tls://127.0.0.1:1", tls=tls),
+    ):
+        pass
+
+
 def test_certificates_that_are_not_there(tmp_path):
     """One sentence, before anything is opened."""
     with (

@@ -44,6 +44,10 @@ def write_job(folder, n=600, pause=2e-3, bad=(), fault="pass"):
     (folder / "job.py").write_text(JOB.format(n=n, pause=pause, bad=tuple(bad), fault=fault))
 
 
+RUNS = []
+"""Commands that the present test has started."""
+
+
 class Run:
     """A command that is under way."""
 
@@ -54,11 +58,21 @@ class Run:
             [str(BIN / "pardiff"), "run", "job.py", "--out", "out", "--log", str(self.log), *arguments],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
+        RUNS.append(self.process)
 
     @property
     def running(self):
         """Whether it is."""
         return self.process.poll() is None
+
+    @property
+    def guarded(self):
+        """Whether it has taken SIGTERM into its own hands, as it has of SIGINT from its start."""
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigIgn", "SigCgt"))]
+            return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
+        return False
 
     def workers(self):
         """Process ids of the embedded workers."""
@@ -80,6 +94,15 @@ class Run:
         """Wait for its end; status, output, and what it said to stderr."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, err
+
+
+def end_all():
+    """End what a test has left behind, since it failed."""
+    while RUNS:
+        process = RUNS.pop()
+        if process.poll() is None:
+            kill(process.pid)
+        process.communicate()
 
 
 def _command(process):
@@ -119,11 +142,6 @@ def started_again(log):
 def starts(log):
     """How often each block was started."""
     return Counter((e["wave"], e["block"]) for e in events(log) if e["event"] in ("start", "quarantine"))
-
-
-def complaints(err):
-    """Lines of stderr that are no progress."""
-    return [line for line in err.splitlines() if not line.startswith("job") or " parameters" not in line]
 
 
 def alive(session, seconds=15.0):

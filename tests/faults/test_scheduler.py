@@ -10,8 +10,8 @@ import threading
 import time
 
 import pytest
-from chaos import BIN, Run, complaints, events, kill, started_again, write_job
-from helpers import bits
+from chaos import BIN, Run, events, kill, started_again, write_job
+from helpers import bits, complaints
 
 from pardiff.execution.environment import OURS
 
