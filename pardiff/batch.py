@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from pardiff.storage.place import Place, place_of
 from pardiff.storage.provenance import now
 
 DEFAULT_OUT = "audits"
+MOST_WORKERS = 64
+"""Processes per core that a machine is asked to start; more is a slip of the keyboard."""
 BATCH_VERDICT = {0: "PASS", 1: "FAIL", 2: "BROKEN", 3: "INCONCLUSIVE", 4: "INCOMPLETE"}
 """What an exit status is called in an index."""
 
@@ -102,12 +105,14 @@ def select(texts: Sequence[str], keyword: str = "") -> Selection:
     """
     targets: list[Target | Broken] = []
     jobs = []
+    here = Path.cwd()
     for text in texts:
         if text.endswith(".toml"):
             jobs.append(read_job(Path(text)))
             targets += jobs[-1].targets
         else:
             targets += find_targets(text)
+        os.chdir(here)  # wherever the code of a target has gone
     if len(jobs) > 1:
         raise InputError("got several job files; expected one at a time, since each names a cluster and a store")
     # a file that cannot be imported may hold what is asked for, so that it is never left out
@@ -168,8 +173,9 @@ def open_cluster(
         if scheduler and "://" not in scheduler:
             scheduler = f"{'tls' if any(tls) else 'tcp'}://{scheduler}"
         return connect(scheduler, scheduler_file, tls=Tls(*tls), insecure=insecure, patience=patience)
-    if workers is not None and workers < 0:
-        raise InputError(f"workers: got {workers}; expected 0 (this process) or more")
+    most = MOST_WORKERS * (os.cpu_count() or 1)
+    if workers is not None and not 0 <= workers <= most:
+        raise InputError(f"workers: got {workers}; expected 0 (this process) to {most} on this machine")
     return open_executor(None if workers == 0 else "processes", workers)
 
 
@@ -187,6 +193,9 @@ def run(
     options: Settings | None = None,
     progress: Watcher | None = None,
     announce: Callable[[Outcome], None] | None = None,
+    begin: Callable[[str], None] | None = None,
+    crashed: Mapping[str, str] | None = None,
+    over: Container[str] = (),
 ) -> Batch:
     """Audit every problem that the targets name; what the command ``pardiff run`` does.
 
@@ -221,6 +230,12 @@ def run(
         Called with a `Progress` after each block.
     announce : callable
         Called with the outcome of each problem.
+    begin : callable
+        Called with the name of each problem before it is begun.
+    crashed : mapping
+        Problems that are not to be tried, as they have ended a process, and how.
+    over : container of str
+        Problems that were finished a moment ago, and are not made afresh.
 
     Returns
     -------
@@ -256,7 +271,14 @@ def run(
                 if patience is not None:
                     executor.patience = patience
                 for target in usable:
-                    note(_one(target, place.child(target.name), executor, fresh, options or Settings(), progress))
+                    where = place.child(target.name)
+                    if target.name in (crashed or {}):
+                        note(Outcome(target.name, target.text, where, error=(crashed or {})[target.name], status=4))
+                        continue
+                    if begin is not None:
+                        begin(target.name)
+                    anew = fresh and target.name not in over
+                    note(_one(target, where, executor, anew, options or Settings(), progress))
     except KeyboardInterrupt:
         interrupted = True
     index = None

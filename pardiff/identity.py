@@ -19,7 +19,7 @@ from pardiff.problem.bundle import Code, sha256
 from pardiff.problem.parameters import parameters_digest
 from pardiff.problem.problem import Problem
 from pardiff.problem.settings import OPERATIONAL, Settings
-from pardiff.reconciliation.findings import SAME_VALUE
+from pardiff.reconciliation.findings import same_value
 
 DEEPEST = 6
 """Levels of objects within objects that count for what something is."""
@@ -70,7 +70,7 @@ def check_value(ledger: Any, start: Start) -> None:
         return  # not deterministic; that is a finding of its own
     pairs = [("at x0", before["value"], start.value), ("near x0", before["probe"], start.probe)]
     for where, there, here in pairs:
-        if not abs(here - there) <= SAME_VALUE * abs(there) + 10 * max(start.noise, before["noise"]):
+        if not abs(here - there) <= same_value(before, there):
             raise FingerprintError(
                 f"the audit at {ledger.address} was started with another value of fun {where} (there: {there!r}, "
                 f"now: {here!r}); its data or source must have changed: --fresh (or removing the folder) starts over"

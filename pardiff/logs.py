@@ -52,6 +52,8 @@ def configure(level: str | None = None, file: str | None = None) -> None:
     InputError
         If the file cannot be written.
     """
+    # what fails in a coroutine of a library is raised where it matters; that it was "never retrieved" helps nobody
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     level = level or os.environ.get(LEVEL) or "info"
     file = file or os.environ.get(FILE)
     if file is None:

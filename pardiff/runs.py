@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pardiff.errors import StoreError
+from pardiff.errors import NotAnAuditError, StoreError
 from pardiff.evaluation.estimate import Rule, formula
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
 from pardiff.evaluation.fast import Doubt
@@ -40,7 +40,7 @@ from pardiff.storage.ledger import Ledger
 from pardiff.storage.memory import MemoryLedger
 from pardiff.storage.place import Place
 from pardiff.storage.provenance import now, provenance
-from pardiff.waves import finish, limits, memory_tasks, purse
+from pardiff.waves import confirm_failures, finish, limits, memory_tasks, purse
 
 SWEEPS = 3
 """Worst entries whose steps are swept."""
@@ -75,7 +75,13 @@ def audit(
     begin = time.perf_counter()
     place = audit_place(store)
     if existing(place):
-        Audit.open(place)  # what is not an audit is refused before anything is done
+        try:
+            Audit.open(place)  # what is not an audit is refused before anything is done
+        except NotAnAuditError:
+            raise
+        except StoreError:
+            if not fresh:
+                raise
     with single_threaded(), ExitStack() as stack:
         doubt, wasted = "", 0
         while True:
@@ -93,6 +99,7 @@ def audit(
                 ledger = Audit.open(place, write=True)
                 ledger.check_fingerprint(fingerprint)
                 check_value(ledger, start)
+                ledger.mend()
                 ledger.drop_damaged(erase=True)
                 if not has_parameters(ledger, fingerprint["x0"]):
                     ledger.write_parameters(start.arrays)
@@ -119,7 +126,10 @@ def audit(
 
                 task = _stored_tasks(place.address, digest, source, ledger, session, partial(limits, settings, start))
                 left = purse(ledger, settings, executor, begin, start)
+                before = passes(ledger)
                 finish(ledger, executor, task, settings, start, name, progress, left)
+                if passes(ledger) > before:
+                    confirm_failures(ledger, evaluator, settings, start)
                 ledger.write_block_table()
                 done = all(len(ledger.records(wave.number)) == wave.blocks for wave in ledger.waves)
                 break
@@ -162,6 +172,7 @@ def in_memory(
                 task = memory_tasks(shared, partial(limits, settings, start))
                 left = purse(ledger, settings, executor, begin, start)
                 finish(ledger, executor, task, settings, start, name, progress, left)
+                confirm_failures(ledger, evaluator, settings, start)
                 break
             except Doubt as refutation:
                 doubt, wasted = f"{TITLES[rule['path']]}: {refutation}", passes(ledger)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from pardiff.evaluation.estimate import formula
-from pardiff.evaluation.fast import Doubt
+from pardiff.evaluation.evaluator import Evaluator
+from pardiff.evaluation.fast import MOST_CONFIRMED, Doubt, Fast
 from pardiff.evaluation.start import Start
 from pardiff.execution.confirm import choose, compare
 from pardiff.execution.events import Meter, Watcher
@@ -19,7 +20,7 @@ from pardiff.planning.plan import passes_per_coordinate
 from pardiff.planning.waves import SEARCH, STEPS, Wave, block_size
 from pardiff.problem.budget import Budget
 from pardiff.problem.settings import Settings
-from pardiff.reconciliation.reconcile import passes, unsettled
+from pardiff.reconciliation.reconcile import failing, passes, unsettled
 from pardiff.storage.ledger import Ledger, lay_out
 
 SEARCH_PASSES = 10
@@ -67,6 +68,32 @@ def finish(
     _confirm(ledger, executor, make_task, settings, purse)
     lay_out(ledger)
     ledger.update(budget_spent=short)
+
+
+def confirm_failures(ledger: Ledger, evaluator: Evaluator, settings: Settings, start: Start) -> None:
+    """Compare what a fast path says of entries that would fail with fun itself, before they do.
+
+    Raises
+    ------
+    Doubt
+        If they differ: then it is not the gradient that is wrong there.
+    """
+    if not isinstance(evaluator, Fast) or not ledger.info["claimed"]:
+        return
+    assert settings.rtol is not None
+    assert settings.atol is not None
+    index, step = failing(ledger, settings.rtol, settings.atol, MOST_CONFIRMED)
+    if not len(index):
+        return
+    spent = 0
+    for side in (step, -step):
+        evaluator.confirm(index, side, np.arange(len(index)))
+        doubt, nfev = evaluator.verify(start.check)
+        spent += nfev
+        if doubt:
+            raise Doubt(doubt)
+    known = ledger.info["start"]
+    ledger.update(start={**known, "nfev": known["nfev"] + spent})
 
 
 def _confirm(

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from pardiff.cli.group import INTERRUPTED, Group
+from pardiff.cli.guard import GUARD, guard, leave_now
 from pardiff.cli.options import settings_options
 from pardiff.errors import PardiffError, TargetError
 from pardiff.logs import LEVELS, configure
@@ -34,10 +35,18 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a workflow script ends with ``main(["run", __file__])``."""
+    # a script has imported what it likes by now, which a fork may not agree with
+    own = guard if arguments is None else None
+    status = 0
     try:
-        cli.main(args=None if arguments is None else list(arguments), prog_name="pardiff")
+        cli.main(args=None if arguments is None else list(arguments), prog_name="pardiff", obj=own)
         raise SystemExit(0)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
     finally:  # what is left is to close what was started; a signal would only make noise
+        GUARD.end()
+        leave_now(lambda: os._exit(status))
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
@@ -86,6 +95,8 @@ def run(
 
     An audit that is there already goes on where it stopped; --fresh starts over.
     """
+    if click.get_current_context().obj is guard:  # as a command, not as a function within a larger program
+        guard()
     from pardiff.batch import run as run_batch
     from pardiff.cli.progress import watching
 
@@ -105,6 +116,9 @@ def run(
             options=Settings(**options),
             progress=watch,
             announce=_announce,
+            begin=GUARD.begin,
+            crashed=GUARD.crashed,
+            over=GUARD.over,
         )
     if len(batch.outcomes) > 1:
         _print_batch(batch.outcomes)
@@ -124,8 +138,12 @@ def _interruptible() -> Iterator[None]:
 
     def stop(*_: Any) -> NoReturn:
         for number in SIGNALS:
-            signal.signal(number, lambda *_: os._exit(4))
+            signal.signal(number, at_once)
         raise KeyboardInterrupt
+
+    def at_once(*_: Any) -> NoReturn:
+        GUARD.end()
+        os._exit(4)
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
@@ -139,6 +157,9 @@ def _announce(outcome: Any) -> None:
     """Print what became of a problem."""
     from pardiff.reporting.terminal import printable
 
+    if outcome.name in GUARD.over:
+        return  # said already, by a process that was ended later
+    GUARD.finish(outcome.name)
     if outcome.result:
         _print_report(str(outcome.result))
     else:

@@ -60,12 +60,15 @@ class Batched(Fast):
         arrays = [np.repeat(array[None], rows, axis=0) for array in plain.copied()]
         self.x = plain.layout.structure(arrays)
         self._flat = [array.reshape(rows, -1) for array in arrays]
-        self._base = self.call()
+        self._base = self.call().copy()  # batch_fun may return the same array each time
 
     def call(self) -> FloatArray:
         """Values of all rows as they stand."""
         try:
-            values = np.asarray(self.batch_fun(self.x, *self.plain.args), dtype=np.float64)
+            returned = self.batch_fun(self.x, *self.plain.args)
+            if np.iscomplexobj(returned):
+                raise TypeError("complex numbers")
+            values = np.asarray(returned, dtype=np.float64)
         except BaseException as error:
             if is_interrupt(error):
                 raise

@@ -170,6 +170,6 @@ class IncrementalEvaluator(Fast):
                 f"expected the shape of the displacements, {displacement.shape}, and the change of fun, not its value"
             )
         finite = np.isfinite(changes)
-        if not (sizes[finite] >= 0).all():
-            raise Doubt(f"for array {array!r} it returned sizes that are negative or not numbers")
+        if not ((sizes[finite] >= 0) & np.isfinite(sizes[finite])).all():
+            raise Doubt(f"for array {array!r} it returned sizes that are negative or not finite")
         return changes, np.fmax(sizes, np.abs(changes))

@@ -110,7 +110,8 @@ class Pointwise:
                 flat[i] = start + move
                 try:
                     if measure is None:
-                        values[j, c] = fun(x, *args)
+                        value = fun(x, *args)
+                        values[j, c] = value if type(value) in REAL else _real(value)
                     else:
                         values[j, c], sizes[j, c] = measure(fun(x, *args))
                 except BaseException as error:
@@ -138,7 +139,7 @@ class Pointwise:
                     flat[:] = start + move * part
                 try:
                     if measure is None:
-                        values[j] = self.fun(self.x, *self.args)
+                        values[j] = _real(self.fun(self.x, *self.args))
                     else:
                         values[j], sizes[j] = measure(self.fun(self.x, *self.args))
                 except BaseException as error:
@@ -185,9 +186,20 @@ class Pointwise:
                 )
 
 
+REAL = frozenset({float, int, np.float64, np.float32})
+"""Types of values that need no look."""
+
+
+def _real(value: Any) -> Any:
+    """What fun returned, unless it is complex: NumPy would drop the imaginary part with a warning."""
+    if np.iscomplexobj(value):
+        raise TypeError("fun returned a complex number")
+    return value
+
+
 def _terms(value: Any, count: int | None = None) -> NDArray[np.float64]:
     """What fun returned, as one line of float64; `InputError` if its length has changed."""
-    terms = np.asarray(value, dtype=np.float64).reshape(-1)
+    terms = np.asarray(_real(value), dtype=np.float64).reshape(-1)
     if count is not None and len(terms) != count:
         raise InputError(f"fun returned {len(terms)} terms, but {count} at x0; their number must not change")
     return terms

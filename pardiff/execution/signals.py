@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 HELD = (signal.SIGINT, signal.SIGTERM)
+LONGEST = 20.0
+"""Seconds that a signal is held back at the most."""
 
 
 @contextmanager
@@ -22,12 +25,25 @@ def held() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in HELD}
     came: list[int] = []
+    timers: list[threading.Timer] = []
+    overdue = threading.Event()
 
     def keep(number: int, _: FrameType | None) -> None:
         if came:
             restore()
+            if overdue.is_set():
+                came.clear()
             signal.raise_signal(number)
+            return
         came.append(number)
+        timer = threading.Timer(LONGEST, insist, [number])
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
+
+    def insist(number: int) -> None:
+        overdue.set()
+        os.kill(os.getpid(), number)
 
     def restore() -> None:
         for number, handler in before.items():
@@ -43,5 +59,7 @@ def held() -> Iterator[None]:
         yield
     finally:
         restore()
+        for timer in timers:
+            timer.cancel()
         if came:
-            signal.raise_signal(came[0])
+            signal.raise_signal(came.pop())

@@ -34,9 +34,10 @@ class Budget:
         """
         match = re.fullmatch(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([smhd]?)\s*", str(text))
         number = float(match[1]) if match else 0.0
+        number *= UNITS[match[2]] if match and match[2] else 1.0
         if match is None or not 0 < number < math.inf:
             raise InputError(f"budget: got {text!r}; expected passes, such as 1e6, or a time, such as 90s, 10m or 2h")
-        return cls(seconds=number * UNITS[match[2]]) if match[2] else cls(passes=number)
+        return cls(seconds=number) if match[2] else cls(passes=number)
 
     def leaves(self, passes: float, seconds: float, part: float = 1.0) -> bool:
         """Whether something is left of a part of it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -247,7 +248,7 @@ def _is_finite(array: NDArray[Any]) -> bool:
 
 def _is_name(key: Any) -> bool:
     """Whether a name can be part of a path in a store."""
-    if not isinstance(key, str) or not 0 < len(key) <= 200 or key in _RESERVED:
+    if not isinstance(key, str) or not 0 < len(os.fsencode(key)) <= 200 or key in _RESERVED:
         return False
     return not any(c in "/\\\0" or "\ud800" <= c <= "\udfff" for c in key)
 
@@ -257,7 +258,7 @@ def _walk(value: Any, what: str, path: tuple[str, ...]) -> Iterator[tuple[str, A
     for key, item in value.items():
         if not _is_name(key):
             raise InputError(
-                f"{what}: {key!r} cannot name an array; expected a text of 1 to 200 characters without '/' or '\\'"
+                f"{what}: {key!r} cannot name an array; expected a text of 1 to 200 bytes without '/' or '\\'"
             )
         if isinstance(item, Mapping):
             yield from _walk(item, what, (*path, key))

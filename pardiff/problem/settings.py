@@ -22,6 +22,8 @@ MODES = ("full",)
 DEFAULT_ORDER = {"central": 2, "forward": 1, "backward": 1, "richardson": 4}
 MOST_OFFSETS = 16
 """Points of a stencil: weights of wider ones lose their digits."""
+LONGEST_DEADLINE = 1e7
+"""Seconds, a third of a year; clocks count no further than some hundred years."""
 OPERATIONAL = ("block_size", "batch_size", "memory", "deadline", "budget", "confirm", "partial")
 """Options that change how an audit is carried out and not what it finds."""
 FARTHEST_OFFSET = 64
@@ -91,6 +93,8 @@ class Settings:
             raise InputError("stencil: got one together with a method or an order; it takes the place of both")
         for name in ("rel_step", "abs_step", "memory", "deadline"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=True))
+        if self.deadline is not None and self.deadline > LONGEST_DEADLINE:
+            raise InputError(f"deadline: got {self.deadline:g} s; expected at most {LONGEST_DEADLINE:g}")
         for name in ("rtol", "atol"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=False))
         for name in ("order", "block_size", "batch_size", "seed"):

@@ -13,8 +13,8 @@ from pardiff.planning.budget import CONFIDENCE as SEEN
 from pardiff.planning.budget import least_seen
 from pardiff.storage.ledger import Ledger
 
-SAME_VALUE = 1e-6
-"""Relative difference of values of fun up to which other hardware or libraries may explain it."""
+SAME_VALUE, SAME_SINGLE = 1e-10, 1e-5
+"""Relative difference of values of fun up to which other hardware or libraries may explain it; in single precision."""
 
 
 CRASHES = ("fun ended the process", "fun did not come back", "fun was not tried")
@@ -226,9 +226,15 @@ def other_values(ledger: Ledger) -> dict[str, float]:
     start = ledger.info["start"]
     if start["value"] != start["repeat"]:
         return {}
-    allowed = SAME_VALUE * abs(start["value"]) + 10 * start["noise"]
+    allowed = same_value(start, start["value"])
     records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
     return {r.worker: r.base for r in records if not abs(r.base - start["value"]) <= allowed}
+
+
+def same_value(start: Mapping[str, Any], value: float) -> float:
+    """By how much a value of fun may differ from another one that is taken to be the same."""
+    relative = SAME_SINGLE if start["single_precision"] else SAME_VALUE
+    return relative * abs(value) + 10 * float(start["noise"])
 
 
 def _entries(count: int) -> str:

@@ -31,6 +31,8 @@ SEVERITY = {FAIL: 6, NONFINITE: 5, ERROR: 4, INCONCLUSIVE: 3, KINK: 2, PASS: 1, 
 """Order in which entries are shown; of one that is missing there is nothing to show."""
 
 
+NAMED = 3
+"""Entries that the finding of an array names."""
 ROUNDING = 4.0
 """Twice the rounding of a central difference of order 2, caution included, in units of the error of fun's values over
 the step."""
@@ -196,6 +198,40 @@ def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[I
     return found, close
 
 
+def failing(ledger: Ledger, rtol: float, atol: float, most: int) -> tuple[IntArray, FloatArray]:
+    """Coordinates that would fail, and their steps: those that a report names of each array, and some at random.
+
+    Parameters
+    ----------
+    most : int
+        Coordinates, at the most.
+
+    Returns
+    -------
+    ndarray of int64, shape (k,)
+        Ascending.
+    ndarray of float64, shape (k,)
+    """
+    rng = np.random.default_rng(most)
+    found: list[tuple[float, int, float]] = []
+    for leaf in ledger.layout.leaves:
+        rms = array_rms(ledger, leaf)
+        wrong: list[tuple[float, int, float]] = []
+        for part in stretches(ledger, leaf, rms, rtol, atol):
+            rows = np.flatnonzero((part.verdict == FAIL) & (part.step > 0))
+            allowed = tolerance(part.analytical[rows], part.numerical[rows], rms, rtol, atol)
+            excess = (np.abs(part.residual[rows]) + part.uncertainty[rows]) / np.maximum(allowed, np.finfo(float).tiny)
+            rank = np.full(len(rows), 2.0) + rng.random(len(rows))
+            for number, row in enumerate(np.argsort(-excess)[:NAMED]):
+                rank[row] = number / NAMED  # before all of those at random, the worst of each array first
+            keep = np.argsort(rank)[:most]
+            columns = rank[keep], leaf.start + part.start + rows[keep], part.step[rows[keep]]
+            wrong += zip(*(column.tolist() for column in columns), strict=True)
+        found = sorted([*found, *wrong])[:most]
+    chosen = sorted((coordinate, step) for _, coordinate, step in found)
+    return np.array([c for c, _ in chosen], dtype=np.int64), np.array([step for _, step in chosen])
+
+
 def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
     """Compare the two gradients, write residuals and verdicts, and sum up.
 
@@ -266,7 +302,7 @@ def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
     result = ArrayResult(leaf.name, leaf.shape, counts, verdict, wrong, max_error, certified, rms)
     if not ledger.info["claimed"] or (verdict is Verdict.PASS and not counts["kink"]):
         return result
-    first = worst_of(ledger, leaf, rms, rtol, atol, 3)
+    first = worst_of(ledger, leaf, rms, rtol, atol, NAMED)
     finding = array_finding(
         leaf.name, leaf.size, counts, wrong_claims, [vars(e) for e in first], certified, ledger.info["start"]
     )

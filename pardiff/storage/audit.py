@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -34,6 +35,7 @@ STORE = "audit.zarr"
 CODE = "code"
 REPORTS = ("report.html", "report.md", "report.json", "junit.xml")
 """Files beside the store that are made from it."""
+SEAL = "pardiff_checksum"
 CREATING = "pardiff_creating"
 """Attribute of a store that is not whole yet; what a kill leaves of it is no audit."""
 
@@ -107,6 +109,12 @@ class Audit:
                 raise NotAnAuditError(f"{store} is a Zarr group, but not an audit of pardiff; choose another place")
             if schema != SCHEMA:
                 raise NotAnAuditError(f"{store} has format {schema!r}; this pardiff reads format {SCHEMA}")
+            attributes = dict(group.attrs)
+            if _sealed(attributes)[SEAL] != attributes.get(SEAL):
+                raise StoreError(
+                    f"the audit at {place.address} is damaged: its attributes are not those that were written; --fresh "
+                    f"(or removing the folder) starts over"
+                )
             try:
                 return cls(place, group)
             except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
@@ -133,13 +141,15 @@ class Audit:
             _create_arrays(group, layout, arrays)
             _create_wave(group, first)
             group.attrs.put(
-                {
-                    "pardiff_schema": SCHEMA,
-                    **info,
-                    "layout": layout.to_json(),
-                    "state": "running",
-                    "waves": [[first.number, first.kind, first.count, first.block_size, 0]],
-                }
+                _sealed(
+                    {
+                        "pardiff_schema": SCHEMA,
+                        **info,
+                        "layout": layout.to_json(),
+                        "state": "running",
+                        "waves": [[first.number, first.kind, first.count, first.block_size, 0]],
+                    }
+                )
             )
         return cls.open(place, write=True)
 
@@ -176,21 +186,18 @@ class Audit:
         return self._records[wave]
 
     def _read_records(self, wave: int) -> Iterator[tuple[int, BlockRecord]]:
-        try:
-            texts: Any = self._array(f"blocks/wave{wave}/record")[:]
-        except Exception:  # one file that is cut off makes the whole array unreadable
-            texts = None
-        for block in range(self.waves[wave - 1].blocks):
-            record = self.record(wave, block) if texts is None else _parse_record(str(texts[block]))
-            if record is not None and (record.wave, record.block) == (wave, block):
+        blocks = self.waves[wave - 1].blocks
+        with sentence(self.address, "read"):
+            chunks = self.place.read_many([_record_file(wave, block) for block in range(blocks)])
+        for block, chunk in enumerate(chunks):
+            record = _parse_record(chunk, wave, block)
+            if record is not None:
                 yield block, record
 
     def record(self, wave: int, block: int) -> BlockRecord | None:
         """The record of one block, read from the store."""
-        try:
-            return _parse_record(str(self._array(f"blocks/wave{wave}/record")[block]))
-        except Exception:  # whatever an altered file makes the reader say: the block is not done
-            return None
+        with sentence(self.address, "read"):
+            return _parse_record(self.place.read_many([_record_file(wave, block)])[0], wave, block)
 
     def drop_damaged(self, *, erase: bool = False) -> list[tuple[int, int]]:
         """Forget the records of blocks whose results do not match their checksum; returns their numbers.
@@ -295,9 +302,16 @@ class Audit:
     def write(self, quantity: str, leaf: Leaf, start: int, stop: int, values: NDArray[Any]) -> None:
         """Write such a stretch."""
         selection = _selection(leaf, start, stop)
-        shape = [s.stop - s.start for s in selection]
+        self._put(quantity, leaf, selection, values.reshape([s.stop - s.start for s in selection]))
+
+    def _put(self, quantity: str, leaf: Leaf, selection: Any, part: NDArray[Any]) -> None:
+        path = f"{quantity}/{leaf.name}"
         with sentence(self.address, "write"):
-            self._array(f"{quantity}/{leaf.name}")[selection] = values.reshape(shape)
+            try:
+                self._array(path)[selection] = part
+            except (StoreError, ValueError, TypeError, IndexError):  # its description is damaged: it is made anew
+                self._arrays[path] = create(self.group, {path: _node(quantity, leaf)})[path]
+                self._arrays[path][selection] = part
 
     def write_analytical(self, analytical: FloatArray) -> None:
         """Write the analytical gradient, given flat."""
@@ -323,8 +337,7 @@ class Audit:
     def write_parameters(self, arrays: list[NDArray[Any]]) -> None:
         """Write x0 anew."""
         for leaf, values in zip(self.layout.leaves, arrays, strict=True):
-            with sentence(self.address, "write"):
-                self._array(f"x0/{leaf.name}")[...] = values
+            self._put("x0", leaf, ..., values)
 
     def array(self, quantity: str, leaf: Leaf) -> NDArray[Any]:
         """An array by name, in its own shape."""
@@ -337,7 +350,7 @@ class Audit:
         """Change entries of the attributes."""
         self.info.update(info)
         with sentence(self.address, "write"):
-            self.group.attrs.update(info)
+            self.group.attrs.put(_sealed(dict(self.group.attrs) | info))
 
     def write_block_table(self) -> None:
         """Lay the block records out as one array per field, for readers such as xarray."""
@@ -378,18 +391,54 @@ class Audit:
         with sentence(self.address, "read"):
             return self.place.child(CODE).read(filename)
 
+    def mend(self) -> None:
+        """Make arrays of blocks anew whose description is damaged; their blocks are done again."""
+        for wave in self.waves:
+            shapes = {"values": (len(RESULTS), wave.count), "record": (wave.blocks,)}
+            try:
+                whole = all(
+                    self._array(f"blocks/wave{wave.number}/{name}").shape == shape for name, shape in shapes.items()
+                )
+            except StoreError:
+                whole = False
+            if not whole:
+                with sentence(self.address, "write"):
+                    _create_wave(self.group, wave)
+                self._arrays.clear()
+                self._records.pop(wave.number, None)
+
     def _array(self, path: str) -> Any:
         if path not in self._arrays:
-            self._arrays[path] = self.group[path]
+            try:
+                self._arrays[path] = self.group[path]
+            except OSError:
+                raise
+            except Exception as error:  # whatever Zarr says of a description that is gone or altered
+                raise StoreError(
+                    f"the audit at {self.address} is damaged: the description of {path} cannot be read; run it "
+                    f"again to mend it"
+                ) from error
         return self._arrays[path]
 
 
-def _parse_record(text: str) -> BlockRecord | None:
-    """The record that a text holds; None if it is empty or no record."""
-    try:
-        return BlockRecord.from_json(text) if text else None
-    except (ValueError, TypeError, KeyError):
+def _record_file(wave: int, block: int) -> str:
+    """The chunk in which the record of a block is."""
+    return f"{STORE}/blocks/wave{wave}/record/c/{block}"
+
+
+def _parse_record(chunk: bytes | None, wave: int, block: int) -> BlockRecord | None:
+    """The record of a block that a chunk holds; None if it is none.
+
+    Zarr's codec of strings of any length writes their number, 1 here, and the length of each before it. It is not used
+    for reading, as it takes both at their word, and a damaged file can then ask for any amount of memory and time.
+    """
+    if chunk is None or len(chunk) < 8 or struct.unpack("<II", chunk[:8]) != (1, len(chunk) - 8):
         return None
+    try:
+        record = BlockRecord.from_json(chunk[8:].decode())
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return record if (record.wave, record.block) == (wave, block) else None
 
 
 def audit_place(path: str | Path | Place) -> Place:
@@ -417,7 +466,12 @@ def existing(path: str | Path | Place) -> bool:
 def remove(path: str | Path | Place) -> None:
     """Remove an audit, and nothing that is not one."""
     place = audit_place(path)
-    Audit.open(place)
+    try:
+        Audit.open(place)
+    except NotAnAuditError:
+        raise
+    except StoreError:
+        pass  # one that is damaged
     root = {"zarr_format": 3, "node_type": "group", "attributes": {CREATING: True}}
     place.write(f"{STORE}/zarr.json", json.dumps(root).encode())  # if this is interrupted, it is no audit any more
     place.erase(STORE)
@@ -428,13 +482,24 @@ def remove(path: str | Path | Place) -> None:
         place.erase(report)
 
 
+def _node(name: str, leaf: Leaf) -> Node:
+    """An array by name: x0, or one of the quantities."""
+    shape = leaf.shape, tile_shape(leaf.shape), dimensions(leaf.name, leaf.shape)
+    if name == "x0":
+        return Node(leaf.dtype.str, 0, *shape)
+    quantity = QUANTITIES[name]
+    return Node(quantity.dtype, quantity.fill, *shape, quantity.attributes())
+
+
+def _sealed(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes with the checksum of all others."""
+    rest = {key: value for key, value in attributes.items() if key != SEAL}
+    written = json.dumps(json.loads(json.dumps(rest)), sort_keys=True)
+    return {**rest, SEAL: zlib.crc32(written.encode())}
+
+
 def _create_arrays(group: zarr.Group, layout: Layout, arrays: list[NDArray[Any]]) -> None:
-    nodes = {}
-    for leaf in layout.leaves:
-        shape = leaf.shape, tile_shape(leaf.shape), dimensions(leaf.name, leaf.shape)
-        nodes[f"x0/{leaf.name}"] = Node(leaf.dtype.str, 0, *shape)
-        for name, quantity in QUANTITIES.items():
-            nodes[f"{name}/{leaf.name}"] = Node(quantity.dtype, quantity.fill, *shape, quantity.attributes())
+    nodes = {f"{name}/{leaf.name}": _node(name, leaf) for leaf in layout.leaves for name in ("x0", *QUANTITIES)}
     made = create(group, nodes)
     for leaf, values in zip(layout.leaves, arrays, strict=True):
         for selection, start, stop in tiles(leaf.shape):

@@ -9,7 +9,8 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ HEARTBEAT = 5.0
 """Seconds between signs of life of who holds an audit in an object store."""
 SILENCE = 2.5 * HEARTBEAT
 """Seconds without one after which it is taken to be dead."""
+REQUESTS = 32
+"""To an object store at once."""
 RETRY_SECONDS = 60
 """How long a request to an object store is repeated that fails for a reason that may pass."""
 
@@ -52,6 +55,9 @@ class Place(Protocol):
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file so that it is either the old one or the new one, never half of it."""
+
+    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
+        """Contents of many files; None for those that are not there."""
 
     def erase(self, name: str) -> None:
         """Remove a file, and all that is below a path."""
@@ -101,6 +107,16 @@ class Folder:
     def read(self, name: str) -> bytes:
         """Content of a file."""
         return (self.path / name).read_bytes()
+
+    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
+        """One after the other, which is fast here."""
+        found: list[bytes | None] = []
+        for name in names:
+            try:
+                found.append(self.read(name))
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                found.append(None)
+        return found
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file under another name, and rename it."""
@@ -222,6 +238,18 @@ class Bucket:
         with sentence(self.address, "read", but=FileNotFoundError):
             return bytes(self._obstore.get(self._store, name).bytes())
 
+    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
+        """Many at once, as each takes a way to the server and back."""
+
+        def get(name: str) -> bytes | None:
+            try:
+                return self.read(name)
+            except FileNotFoundError:
+                return None
+
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            return list(pool.map(get, names))
+
     def write(self, name: str, data: bytes) -> None:
         """Put an object, which is atomic."""
         with sentence(self.address, "write"):
@@ -307,6 +335,11 @@ def place_of(address: str | Path) -> Place:
     text = str(address)
     scheme = urlsplit(text).scheme if "://" in text else ""
     if scheme in CLOUDS:
+        if "@" in urlsplit(text).netloc:
+            raise InputError(
+                f"{scheme}://…@{urlsplit(text).hostname}: credentials do not belong into an address, which is printed "
+                f"and kept; they are taken from the environment"
+            )
         return Bucket(text)
     if scheme == "memory":
         raise InputError(f"{text}: what is kept in memory is gone with the process; give a folder, or no store at all")
