@@ -44,6 +44,12 @@ PROBE = 2
 """Rungs below a start at which one more level is looked at, for what is narrower than the step there."""
 DEEP = 0.01
 """Part of the first start below which levels tell of noise."""
+DISSENT = 0.25
+"""Part of the error bar by which a smaller step's derivative may be off, and still say the same."""
+NOISIEST = 0.1
+"""Noise, as a part of the largest value, from which fun is nothing else."""
+TRENDLESS = 10.0
+"""Multiple of what looks like noise along a coordinate up to which all changes are nothing else."""
 AFAR = (0.8, 0.6)
 """Parts of the largest step at which fun is looked at to tell a threshold from coarse values."""
 
@@ -139,7 +145,21 @@ def searching(
         ladder = _Ladder(stencil, coarse, least, ladder)
         found = yield from _search(ladder, target, starts, cap)
         levels = ladder.seen
-    return None if found is None else replace(found, margin=_margin(found, levels))
+    if found is None:
+        return None
+    return replace(found, margin=math.inf if _is_lost(levels, scatter) else _margin(found, levels))
+
+
+def _is_lost(levels: list[Level], scatter: float) -> bool:
+    """Whether fun looks like noise of its own size at every step: of no derivative, or of one that no step shows.
+
+    So does a sine whose period is shorter than the numbers of x resolve.
+    """
+    change = max((size for level in levels for size in level.changes), default=0.0)
+    if 0.0 < change <= TRENDLESS * scatter:
+        return True
+    error = max((level.error for level in levels if level.error >= NOISIEST * level.largest), default=0.0)
+    return 0.0 < change <= TRENDLESS * error
 
 
 class _Ladder:
@@ -174,7 +194,8 @@ def _margin(found: Found, levels: list[Level]) -> float:
 
     What is narrower than the step, and hidden by rounding at smaller ones, is in no bar. So a claim that the
     level two rungs below the chosen one is consistent with may still be right. And where a smaller step
-    contradicts the derivative itself, fun may vary faster than the chosen one: a claim must be far from both.
+    says something else of the derivative itself, fun may vary faster than the chosen one: a claim must be far
+    from both.
     """
     smaller = [level for level in levels if level.step <= 1.01 * found.step * RATIO**-PROBE]
     if found.kink or not smaller:
@@ -184,7 +205,8 @@ def _margin(found: Found, levels: list[Level]) -> float:
     margins += [
         SAFETY * (abs(other.derivative - found.derivative) + other.rounding)
         for other in levels
-        if other.step < found.step and _contradicts(other, found)
+        if other.step < found.step
+        and abs(other.derivative - found.derivative) > DISSENT * found.uncertainty + 2.0 * other.rounding
     ]
     return max(margins)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import sys
 from dataclasses import dataclass, field
 from inspect import isfunction
@@ -92,8 +93,9 @@ def find_targets(text: str) -> list[Target | Broken]:
             raise TargetError(f"no file {head!r}; {_closest_file(path)}")
         if not colons:
             return _in_file(path)
+        where = path.resolve()  # before its code can change the working directory
         find_factory(_names(path), name, head)
-        return [_target(path, name)]
+        return [_target(path, name, where)]
     module, colon, factory = text.partition(":")
     if colon and not colons and module.replace(".", "").isidentifier():
         return [_in_module(module, factory)]
@@ -102,8 +104,8 @@ def find_targets(text: str) -> list[Target | Broken]:
     raise TargetError(f"no target {text!r}; {_closest_file(path)}")
 
 
-def _target(path: Path, name: str) -> Target:
-    return Target(f"{path}::{name}", name, path.resolve(), "")
+def _target(path: Path, name: str, where: Path) -> Target:
+    return Target(f"{path}::{name}", name, where, "")
 
 
 def _names(path: Path) -> dict[str, Any]:
@@ -114,6 +116,7 @@ def _names(path: Path) -> dict[str, Any]:
 
 
 def _in_file(path: Path) -> list[Target | Broken]:
+    where = path.resolve()
     found = {name: f for name, f in _names(path).items() if isinstance(f, ProblemFactory)}
     if not found:
         raise TargetError(f"{path} has no problem; put @pardiff.problem above a function that returns one")
@@ -121,12 +124,14 @@ def _in_file(path: Path) -> list[Target | Broken]:
     # what is imported from another file belongs to that file
     own = {n: f for n, f in found.items() if not isfunction(f.build) or f.build.__module__ == module} or found
     first = {id(f): name for name, f in reversed(own.items())}
-    return [_target(path, name) for name, f in own.items() if f.batch and first[id(f)] == name]
+    return [_target(path, name, where) for name, f in own.items() if f.batch and first[id(f)] == name]
 
 
 def _in_folder(folder: Path) -> list[Target | Broken]:
     targets: list[Target | Broken] = []
+    here = Path.cwd()
     for path in sorted(folder.glob("*.py")):
+        os.chdir(here)  # wherever the code of another has gone
         try:
             if path.is_file() and _mentions_problem(path):
                 targets.extend(_in_file(path))

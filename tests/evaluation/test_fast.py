@@ -485,3 +485,93 @@ def test_a_batch_of_another_length_is_a_doubt():
     """The number of values must be that of the rows."""
     with pytest.raises(Doubt, match="expected \\(4,\\)"):
         Batched(evaluator(fun, X0), lambda x: np.zeros(3), 4)
+
+
+class OneOff:
+    """Wrong at one element of many."""
+
+    def prepare(self, x):
+        self.x = x["a"].copy() if isinstance(x, dict) else x.copy()
+        return self
+
+    def changes(self, array, index, displacement):
+        if array == "b":
+            return 2.0 * displacement
+        x = self.x[index][:, None]
+        before, after = np.exp(3 * x), np.exp(3 * (x + displacement))
+        factor = np.where(index == 500, 1.01, 1.0)[:, None]
+        return (after - before) * factor, np.maximum(before, after)
+
+
+@pytest.mark.parametrize("options", [{"rel_step": 1e-2}, {"abs_step": 1e-3}, {"rtol": 1e-10}, {}])
+def test_what_would_fail_is_asked_of_fun(options):
+    """However many entries were searched, the one at which the evaluator alone is wrong fails no right gradient."""
+    x0 = np.random.default_rng(0).uniform(-1, 1, 1000)
+    result = pardiff.gradcheck(
+        lambda x: float(np.sum(np.exp(3 * x))), lambda x: 3 * np.exp(3 * x), x0, incremental=OneOff(), **options
+    )
+
+    assert result.counts["fail"] == 0
+    assert result.findings[0].kind == "fast_path"
+
+
+def test_what_would_fail_beside_what_does():
+    """An array whose gradient is wrong everywhere does not hide it."""
+    x0 = {"a": np.random.default_rng(0).uniform(-1, 1, 1000), "b": np.ones(300)}
+    result = pardiff.gradcheck(
+        lambda x: float(np.sum(np.exp(3 * x["a"])) + 2 * np.sum(x["b"])),
+        lambda x: {"a": 3 * np.exp(3 * x["a"]), "b": np.full(300, 2.2)},
+        x0,
+        incremental=OneOff(),
+        rel_step=1e-2,
+    )
+
+    assert [(array.name, array.counts["fail"]) for array in result.arrays] == [("a", 0), ("b", 300)]
+
+
+def test_a_batch_fun_with_one_buffer():
+    """It may return the same array each time."""
+    buffer = np.empty(32)
+
+    def batched(x):
+        buffer[: len(x)] = np.sum(np.cos(x), axis=1)
+        return buffer[: len(x)]
+
+    x0 = np.linspace(0, 1, 64)
+    result = pardiff.gradcheck(
+        lambda x: float(np.sum(np.cos(x))), lambda x: -np.sin(x), x0, batch_fun=batched, batch_size=32
+    )
+
+    assert result.passed
+    assert not result.findings
+
+
+def test_values_that_are_complex():
+    """A batch_fun that returns them is none."""
+    x0 = np.linspace(0, 1, 64)
+    result = pardiff.gradcheck(
+        lambda x: float(np.sum(np.cos(x))), lambda x: -np.sin(x), x0,
+        batch_fun=lambda x: np.sum(np.cos(x), axis=1) + 1j, batch_size=32,
+    )  # fmt: skip
+
+    assert result.passed
+    assert "complex" in result.findings[0].message
+
+
+def test_sizes_that_are_infinite():
+    """They would make every error bar so."""
+
+    class Infinite(Exact):
+        def prepare(self, x):
+            exact = super().prepare(x)
+
+            class At:
+                def changes(self, array, index, displacement):
+                    changes, _ = exact.changes(array, index, displacement)
+                    return changes, np.full_like(changes, np.inf)
+
+            return At()
+
+    result = pardiff.gradcheck(fun, gradient, X0, incremental=Infinite())
+    assert result.passed
+    assert "sizes that are negative or not finite" in result.findings[0].message

@@ -59,7 +59,8 @@ def test_searches_of_a_batch_are_calls_of_it():
         )
         sweeps = sum(swept["nfev"] for swept in result._ledger.info.get("sweeps", []))
         assert result.counts["fail"] == 60
-        assert len(calls) - checks - sweeps < 100 < result._ledger.estimates(0, 60).nfev.sum() - 120
+        confirmed = 2 * 60  # what would fail is compared with fun
+        assert len(calls) - checks - sweeps - confirmed < 100 < result._ledger.estimates(0, 60).nfev.sum() - 120
         found.append(result._ledger.estimates(0, 60).numerical.tobytes())
 
     assert len(set(found)) == 1

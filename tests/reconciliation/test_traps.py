@@ -226,3 +226,41 @@ def test_just_above_a_bound(x):
     result = pardiff.gradcheck(lambda v: float(np.exp(v[0])), np.exp, np.array([x]), bounds=(0, np.inf))
 
     assert result.passed
+
+
+@pytest.mark.parametrize("x", [1e13, 1e15, 1e17, 1e30])
+def test_a_sine_beyond_the_numbers(x):
+    """Where neighbouring numbers are periods apart, nothing can be said of a derivative."""
+    x0 = np.array([x, 1.0])
+    for claim in (np.cos, lambda v: -np.cos(v)):
+        assert pardiff.gradcheck(lambda v: float(np.sum(np.sin(v))), claim, x0).verdict is not pardiff.Verdict.PASS
+    assert pardiff.gradcheck(lambda v: float(np.sum(np.sin(v))), np.cos, x0).counts["fail"] == 0
+
+
+@pytest.mark.parametrize("speed", [1e9, 1e11, 1e13])
+def test_a_sine_faster_than_any_step(speed):
+    """It looks like noise, and noise of fun's own size refutes nothing."""
+    result = pardiff.gradcheck(
+        lambda v: float(np.sum(np.sin(speed * v))), lambda v: speed * np.cos(speed * v), np.array([0.3, 1.0])
+    )
+
+    assert result.counts["fail"] == 0
+
+
+@pytest.mark.parametrize("x", [1e6, 1e8, 1e10])
+def test_a_sine_beyond_float32(x):
+    """The same in parameters of float32, for a fun that computes in float64."""
+    x0 = np.array([x, 1.0], dtype=np.float32)
+    result = pardiff.gradcheck(lambda v: float(np.sum(np.sin(v.astype(float)))), lambda v: np.cos(v.astype(float)), x0)
+
+    assert result.counts["fail"] == 0
+
+
+def test_complex_values_away_from_x0():
+    """NumPy would drop the imaginary part with a warning."""
+    result = pardiff.gradcheck(
+        lambda x: float(x.sum()) if (x == 1).all() else np.complex128(x.sum() + 5j), np.ones_like, np.ones(4)
+    )
+
+    assert result.counts["error"] == 4
+    assert "fun returned a complex number" in str(result)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 
 import pardiff
 from pardiff.errors import FingerprintError, InputError, NotAnAuditError, StoreError
-from pardiff.storage.audit import Audit
+from pardiff.storage.audit import Audit, remove
 from pardiff.testing import plant, structures, two_layers
 
 
@@ -324,3 +325,93 @@ def test_an_interrupted_audit_never_looks_finished(tmp_path):
 
     assert (result.counts["fail"], result.counts["inconclusive"], result.exit_status) == (0, 1, 4)
     assert "not finished" in str(result)
+
+
+def cubes(folder, **options):
+    """A small audit with one wrong entry."""
+    x0 = {"a": np.linspace(1, 2, 6), "b": {"c": np.ones((2, 2))}}
+
+    def grad(x):
+        wrong = 3 * x["a"] ** 2
+        wrong[2] *= 1.1
+        return {"a": wrong, "b": {"c": 3 * x["b"]["c"] ** 2}}
+
+    return pardiff.gradcheck(
+        lambda x: float(np.sum(x["a"] ** 3) + np.sum(x["b"]["c"] ** 3)), grad, x0, store=folder, block_size=3, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with such an audit."""
+    folder = tmp_path_factory.mktemp("whole") / "a"
+    cubes(folder)
+    return folder
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b'{"zarr_format":3}', b"\xff\xff\xff\x7f" + b"x" * 40, b"{}"])
+def test_records_that_are_damaged(content, whole, tmp_path):
+    """Whatever they hold, they are read in no time, and their block is done again."""
+    shutil.copytree(whole, tmp_path / "a")
+    (tmp_path / "a" / "audit.zarr" / "blocks" / "wave1" / "record" / "c" / "1").write_bytes(content)
+
+    assert len(Audit.open(tmp_path / "a").records(1)) == 3
+    assert cubes(tmp_path / "a").counts["fail"] == 1
+    assert bits(tmp_path / "a") == bits(whole)
+
+
+DESCRIPTIONS = (
+    "x0/a", "analytical/b/c", "numerical/a", "uncertainty/a", "verdict/a", "step/a", "state/a",
+    "blocks/wave1/values", "blocks/wave1/record", "blocks/wave2/values", "blocks/wave2/record",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [None, b"1"])
+@pytest.mark.parametrize("path", DESCRIPTIONS)
+def test_descriptions_that_are_damaged(path, content, whole, tmp_path):
+    """The next run makes the array anew, and what was in it."""
+    shutil.copytree(whole, tmp_path / "a")
+    file = tmp_path / "a" / "audit.zarr" / path / "zarr.json"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    cubes(tmp_path / "a")
+
+    assert bits(tmp_path / "a") == bits(whole)
+
+
+def test_attributes_that_are_altered(tmp_path):
+    """They have a checksum: it is said at once, and --fresh starts over."""
+    cubes(tmp_path / "a")
+    root = tmp_path / "a" / "audit.zarr" / "zarr.json"
+    data = json.loads(root.read_text())
+    data["attributes"]["settings"]["rtol"] = 1.0
+    root.write_text(json.dumps(data))
+
+    with pytest.raises(StoreError, match="its attributes are not those that were written; --fresh"):
+        Audit.open(tmp_path / "a")
+    with pytest.raises(StoreError, match="--fresh"):
+        cubes(tmp_path / "a")
+    remove(tmp_path / "a")
+    assert cubes(tmp_path / "a").counts["fail"] == 1
+
+
+def test_small_changes_of_the_data_are_noticed(tmp_path):
+    """A value of fun that differs by more than rounding is that of another problem."""
+    x0 = np.linspace(0.1, 1, 10)
+    shift = [0.0]
+
+    def fun(x):
+        return float(1000 + np.sum(x**2) + shift[0] * x[5])
+
+    pardiff.gradcheck(fun, lambda x: 2 * x, x0, store=tmp_path / "a")
+    shift[0] = 1e-6
+    with pytest.raises(FingerprintError, match="another value of fun at x0"):
+        pardiff.gradcheck(fun, lambda x: 2 * x, x0, store=tmp_path / "a")
+
+
+def test_names_are_counted_in_bytes():
+    """File systems do so."""
+    with pytest.raises(InputError, match="1 to 200 bytes"):
+        pardiff.gradcheck(lambda x: 1.0, None, {"é" * 150: np.ones(2)})
