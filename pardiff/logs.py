@@ -12,6 +12,8 @@ from typing import Any
 from pardiff.errors import InputError
 
 LOGGER = logging.getLogger("pardiff")
+EVENTS = logging.getLogger("pardiff.events")
+EVENTS.addHandler(logging.NullHandler())  # without a file they are not for the terminal: a report sums them up
 LEVELS = ("debug", "info", "warning", "error")
 FILE, LEVEL = "PARDIFF_LOG", "PARDIFF_LOG_LEVEL"
 """Environment variables from which workers take the file and the level."""
@@ -72,4 +74,4 @@ def configure(level: str | None = None, file: str | None = None) -> None:
 
 def event(name: str, level: int = logging.INFO, **more: Any) -> None:
     """Log something that has happened."""
-    LOGGER.log(level, name, extra=more)
+    EVENTS.log(level, name, extra=more)

@@ -5,7 +5,9 @@ reconciliation → result.
 from __future__ import annotations
 
 import json
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
@@ -28,6 +30,7 @@ from pardiff.execution.events import Watcher
 from pardiff.execution.executors import Executor, SerialExecutor
 from pardiff.execution.tasks import Limits, Session, Shared, StoredTask, Task, worker_name
 from pardiff.identity import Source, check_value, fingerprint_of, has_parameters, without_point
+from pardiff.logs import event
 from pardiff.planning.plan import first_wave
 from pardiff.planning.waves import Wave
 from pardiff.problem.bundle import sha256
@@ -121,9 +124,10 @@ def audit(
             ledger.update(
                 settings=asdict(settings), claimed=start.analytical is not None, environment=executor.remarks()
             )
+            event("run started", audit=name, run=ledger.info["runs"], parameters=start.layout.size)
+            troubles = Counter(executor.troubles)
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)
-
                 task = _stored_tasks(place.address, digest, source, ledger, session, partial(limits, settings, start))
                 left = purse(ledger, settings, executor, begin, start)
                 before = passes(ledger)
@@ -135,12 +139,16 @@ def audit(
                 break
             except Doubt as refutation:
                 doubt, wasted = f"{TITLES[rule['path']]}: {refutation}", passes(ledger)
-            except BaseException:
+            except BaseException as error:
+                event("run stopped", logging.WARNING, audit=name, reason=type(error).__name__)
                 with suppress(StoreError):
                     spent(ledger, time.perf_counter() - begin, complete=False)
                 raise
+        troubles = Counter(ledger.info.get("troubles", {})) + (Counter(executor.troubles) - troubles)
+        ledger.update(troubles=dict(troubles))
         spent(ledger, time.perf_counter() - begin, start=started, complete=done)
         reconciliation = _reconciled(ledger, settings, evaluator, start, rule)
+        event("run ended", audit=name, verdict=reconciliation.verdict.name, nfev=reconciliation.nfev)
     return GradcheckResult(ledger, reconciliation, place)
 
 

@@ -13,6 +13,7 @@ from pardiff.problem.problem import ProblemFactory
 from pardiff.problem.targets import _names
 
 WORKFLOWS = sorted((Path(__file__).parent.parent / "workflows").glob("*.py"))
+WORKFLOWS = [path for path in WORKFLOWS if "@pardiff.problem" in path.read_text()]  # and not what only runs others
 
 FAULTS = {
     "textbook_sign": ({"x"}, 2),

@@ -52,6 +52,7 @@ def make_cluster(options, certificates):
         # end by themselves before the wall time, not all at once
         worker_extra_args=["--lifetime", options.lifetime, "--lifetime-stagger", "4m"],
         protocol="tls://",
+        interface=options.interface,
         security=security,
         shared_temp_directory=str(certificates),
         scheduler_options={"dashboard_address": "127.0.0.1:0"},
@@ -65,6 +66,7 @@ def parse(arguments):
     parser.add_argument("--out", default="audits")
     parser.add_argument("--jobs", type=int, default=4, help="nodes to ask for")
     parser.add_argument("--queue", default=None)
+    parser.add_argument("--interface", default=None, help="network on which all can talk, such as ib0")
     parser.add_argument("--cores", type=int, default=16, help="of a node")
     parser.add_argument("--memory", default="32GB", help="of a node")
     parser.add_argument("--walltime", default="01:00:00")

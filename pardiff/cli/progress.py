@@ -35,10 +35,14 @@ def watching() -> Iterator[Watcher]:
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks: dict[tuple[str, int], Any] = {}
+        shown: list[str] = []
 
         def watch(progress: Progress) -> None:
             key = (progress.name, progress.wave)
             if key not in tasks:
+                if progress.dashboard and not shown:
+                    shown.append(progress.dashboard)
+                    bar.console.print(f"dashboard: {progress.dashboard}", markup=False)
                 for old in tasks.values():
                     bar.remove_task(old)
                 tasks.clear()
@@ -56,14 +60,17 @@ def watching() -> Iterator[Watcher]:
 class _Lines:
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._shown = False
 
     def __call__(self, progress: Progress) -> None:
         if time.monotonic() - self._last < EVERY:
             return
         self._last = time.monotonic()
+        where = "" if self._shown or not progress.dashboard else f"; dashboard: {progress.dashboard}"
+        self._shown = True
         print(
             f"{title(progress)}: {progress.done:,} of {progress.total:,} parameters, "
-            f"{rate(progress):,.0f} passes/s, {duration(progress.remaining)} left",
+            f"{rate(progress):,.0f} passes/s, {duration(progress.remaining)} left{where}",
             file=sys.stderr,
             flush=True,
         )

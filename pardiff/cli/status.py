@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from pardiff.cli.progress import duration
+from pardiff.errors import StoreError
 from pardiff.reporting.terminal import printable
 
 RECENT = 50
@@ -40,6 +41,11 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     elif info["state"] != "complete":
         lines.append(f"  {_pace(audit, every) if running and every else 'the same command goes on'}")
     if verify:
+        try:
+            audit.check_analytical()
+        except StoreError as error:
+            lines.append(f"  {error}")
+            whole = False
         names = ", ".join(f"{block} of wave {wave}" for wave, block in damaged[:10])
         more = f" and {len(damaged) - 10} more" if len(damaged) > 10 else ""
         lines.append(

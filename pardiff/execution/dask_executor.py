@@ -148,6 +148,13 @@ class DaskExecutor:
         self._remarks: list[str] | None = [] if ours else None
         self._shipped: tuple[str, Any] | None = None
 
+    @property
+    def dashboard(self) -> str:
+        """Address of the scheduler's dashboard."""
+        with suppress(Exception):  # while the scheduler is away
+            return str(self.client.dashboard_link or "")
+        return ""
+
     def remarks(self) -> list[str]:
         """What makes the workers slow, asked once."""
         if self._remarks is None:
@@ -216,7 +223,7 @@ class DaskExecutor:
                         deaths[block] += 1
                         in_vain[block] += 1
                         self.troubles["workers"] += 1
-                        event("worker lost", logging.WARNING, block=block, deaths=deaths[block])
+                        event("worker lost", logging.WARNING, audit=task.name, block=block, deaths=deaths[block])
                         if in_vain[block] >= MOST_DEATHS:
                             raise WorkerError(
                                 f"block {block} has lost its worker {MOST_DEATHS} times, by nothing that fun does; "

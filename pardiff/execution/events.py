@@ -23,6 +23,8 @@ class Progress:
     """Since the wave was started."""
     remaining: float
     """Seconds left at the rate so far; 0 when done, infinite while nothing is."""
+    dashboard: str = ""
+    """Address of Dask's dashboard; empty where there is none."""
 
 
 Watcher = Callable[[Progress], None]
@@ -38,6 +40,7 @@ class Meter:
     total: int
     watch: Watcher | None
     nfev: int = 0
+    dashboard: str = ""
     _begin: float = field(default_factory=time.perf_counter)
     _here: int = 0
 
@@ -51,6 +54,5 @@ class Meter:
         seconds = time.perf_counter() - self._begin
         left = self.total - self.done
         remaining = left * seconds / self._here if self._here else float("inf")
-        self.watch(
-            Progress(self.name, self.wave, self.done, self.total, self.nfev, seconds, remaining if left else 0.0)
-        )
+        remaining = remaining if left else 0.0
+        self.watch(Progress(self.name, self.wave, self.done, self.total, self.nfev, seconds, remaining, self.dashboard))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pardiff.errors import InputError
@@ -26,6 +27,14 @@ class Executor(Protocol):
     """Seconds without anybody to do them until a run gives up."""
 
     @property
+    def troubles(self) -> Mapping[str, int]:
+        """How often workers and schedulers were lost."""
+
+    @property
+    def dashboard(self) -> str:
+        """Address of Dask's dashboard; empty where there is none."""
+
+    @property
     def workers(self) -> int:
         """Blocks that are done at the same time."""
 
@@ -43,6 +52,8 @@ class Local:
     """What runs in this process, or in those that the user has started."""
 
     patience = 0.0
+    troubles: Mapping[str, int] = MappingProxyType({})
+    dashboard = ""
 
     def remarks(self) -> list[str]:
         """Nothing is known of them."""

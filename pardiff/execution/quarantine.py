@@ -139,9 +139,9 @@ def isolate(task: Task, payload: bytes, block: int, memory: int | None) -> Recei
         return Receipt(record)
     begin = time.perf_counter()
     wave = task.planned()
-    event("quarantine", WARNING, wave=wave.number, block=block)
+    event("quarantine", WARNING, audit=task.name, wave=wave.number, block=block)
     try:
-        search = _Search(wave.bounds(block), task.limits)
+        search = _Search(wave.bounds(block), task.limits, task.name)
         while not search.done:
             with _child() as child:
                 search.go_on(child, payload, memory)
@@ -152,7 +152,7 @@ def isolate(task: Task, payload: bytes, block: int, memory: int | None) -> Recei
         index = int(wave.coordinates(number, number + 1)[0])
         search.parts[number].errors[str(index)] = culprit
     receipt = task.deliver(*record_of(wave, block, parts, search.base, time.perf_counter() - begin, task.attempt))
-    event("done", wave=wave.number, block=block)
+    event("done", audit=task.name, wave=wave.number, block=block)
     return receipt
 
 
@@ -162,6 +162,7 @@ class _Search:
 
     bounds: tuple[int, int]
     limits: Limits
+    audit: str
     parts: dict[int, Part] = field(default_factory=dict)
     """By the first coordinate."""
     culprits: dict[int, str] = field(default_factory=dict)
@@ -231,5 +232,5 @@ class _Search:
         found = Estimates.empty(1)
         found.state[0] = CRASHED
         self.parts[number] = Part(found, 0, {})
-        event("culprit", WARNING, number=number, reason=reason)
+        event("culprit", WARNING, audit=self.audit, number=number, reason=reason)
         self.culprits[number] = reason

@@ -190,6 +190,11 @@ class Task(ABC):
     limits: Limits
     attempt: int
 
+    @property
+    def name(self) -> str:
+        """Of the audit, for logs."""
+        return ""
+
     @abstractmethod
     def session(self) -> Session:
         """The problem, ready to be evaluated in this thread."""
@@ -217,9 +222,9 @@ class Task(ABC):
             if record is not None:
                 return Receipt(record)
             session, wave = self.session(), self.planned()
-            event("start", wave=wave.number, block=block, attempt=self.attempt)
+            event("start", audit=self.name, wave=wave.number, block=block, attempt=self.attempt)
             receipt = self.deliver(*do_block(session, wave, block, self.attempt))
-            event("done", wave=wave.number, block=block)
+            event("done", audit=self.name, wave=wave.number, block=block)
             return receipt
         except Doubt as doubt:
             return Receipt(None, doubt=str(doubt))
@@ -296,6 +301,11 @@ class StoredTask(Task):
     """How fun is evaluated; an audit that starts over by fun alone has other tasks than before."""
     limits: Limits
     _local: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of its address."""
+        return self.address.rpartition("/")[2]
 
     def adopt(self, audit: Any, session: Session) -> None:
         """Use an audit and a session that are ready in this thread."""

@@ -100,6 +100,10 @@ class Summary:
     """Values of a fast path that were compared with fun."""
     seconds: float
     """Wall time of the run that finished the audit."""
+    confirmed: int
+    """Derivatives that another worker has evaluated again."""
+    troubles: dict[str, int]
+    """How often workers and the scheduler were lost, in all runs."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON: names as in the fields, non-finite numbers as null."""
@@ -150,6 +154,8 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         nfev=reconciliation.nfev,
         checks=sum(record.checks for record in records),
         seconds=info["timings"].get("seconds", math.nan),
+        confirmed=sum(entry["coordinates"] for entry in info.get("confirmed", [])),
+        troubles=info.get("troubles", {}),
     )
 
 

@@ -86,8 +86,18 @@ def effort(summary: Summary) -> str:
     time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
         f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings['rtol']:g}, "
-        f"atol {settings['atol']:g}{_way(summary)}"
+        f"atol {settings['atol']:g}{_way(summary)}{_events(summary)}"
     )
+
+
+def _events(summary: Summary) -> str:
+    """What happened on the way."""
+    said = f"; {summary.confirmed:,} entries were evaluated again by another worker" if summary.confirmed else ""
+    for what, words in (("workers", "a worker was lost"), ("scheduler", "the scheduler was lost")):
+        times = summary.troubles.get(what, 0)
+        if times:
+            said += f"; {words} {'once' if times == 1 else f'{times} times'}, and its blocks done again"
+    return said
 
 
 def _way(summary: Summary) -> str:

@@ -163,9 +163,10 @@ def test_the_embedded_cluster_is_quiet_and_tidy(work, command, tmp_path):
         "        return float(x @ x)\n"
         "    return pardiff.Problem(fun, lambda x: 2 * x, np.ones(8))\n"
     )
-    before = set(os.listdir("/tmp"))
-    done = command("run", "work/threads.py", "--out", "out")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = command("run", "work/threads.py", "--out", "out", env={**os.environ, "TMPDIR": str(scratch)})
 
     assert done.returncode == 0, done.stdout
     assert complaints(done.stderr) == []
-    assert not [name for name in set(os.listdir("/tmp")) - before if name.startswith("pardiff-code-")]
+    assert not [path.name for path in scratch.iterdir() if path.name.startswith("pardiff-code-")]

@@ -29,7 +29,19 @@ for job in sys.argv[1:]:
 
 def test_the_script_of_a_job(tmp_path):
     """Workers of one thread by TLS, which end before the wall time."""
-    arguments = ["--print", "--queue", "short", "--cores", "8", "--memory", "16GB", "--walltime", "02:00:00"]
+    arguments = [
+        "--print",
+        "--interface",
+        "lo",
+        "--queue",
+        "short",
+        "--cores",
+        "8",
+        "--memory",
+        "16GB",
+        "--walltime",
+        "02:00:00",
+    ]
     arguments += ["--lifetime", "110m"]
     done = subprocess.run([sys.executable, EXAMPLE, *arguments], cwd=tmp_path, capture_output=True, text=True)
     lines = done.stdout.splitlines()
@@ -62,7 +74,7 @@ def test_a_run(tmp_path):
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
     target = str(ROOT / "workflows" / "linear_regression.py")
     done = subprocess.run(
-        [sys.executable, EXAMPLE, "--jobs", "2", "--cores", "1", "--memory", "2GB", target],
+        [sys.executable, EXAMPLE, "--jobs", "2", "--cores", "1", "--memory", "2GB", "--interface", "lo", target],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -72,5 +84,5 @@ def test_a_run(tmp_path):
     assert [audit.parent.name for audit in audits] == ["diabetes", "textbook"]
     for audit in audits:
         assert all((verdicts[...] == 1).all() for _, verdicts in zarr.open_group(audit, mode="r")["verdict"].arrays())
-    assert "Registered to: tls://" in (tmp_path / "job.log").read_text().replace("  ", "")
+    assert "tls://" in (tmp_path / "job.log").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audits", "bin", "job.log"]

@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import psutil
+
+from pardiff.execution.environment import OURS
 
 BIN = Path(sys.executable).parent
 
@@ -66,10 +69,19 @@ class Run:
         return self.process.poll() is None
 
     @property
+    def client(self):
+        """Process id of what does the work: the command is its guard."""
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children():
+                if "pardiff" in " ".join(_command(child)[:3]):
+                    return child.pid
+        return self.process.pid
+
+    @property
     def guarded(self):
-        """Whether it has taken SIGTERM into its own hands, as it has of SIGINT from its start."""
+        """Whether it has taken SIGTERM into its own hands."""
         with contextlib.suppress(OSError):
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            status = Path(f"/proc/{self.client}/status").read_text()
             masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigIgn", "SigCgt"))]
             return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
         return False
@@ -77,7 +89,7 @@ class Run:
     def workers(self):
         """Process ids of the embedded workers."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self.process.pid).children()
+            children = psutil.Process(self.client).children()
             return [child.pid for child in children if "spawn_main" in " ".join(_command(child))]
         return []
 
@@ -94,6 +106,35 @@ class Run:
         """Wait for its end; status, output, and what it said to stderr."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, err
+
+
+class Supervised:
+    """A command that is started again whenever it ends."""
+
+    def __init__(self, folder, log, *command):
+        self.folder, self.log, self.command = folder, log, command
+        self.process = None
+        self.stopping = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        environment = {k: v for k, v in os.environ.items() if k not in OURS} | {"PARDIFF_LOG": str(self.log)}
+        while not self.stopping:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            self.process.wait()
+            time.sleep(0.5)
+
+    def stop(self):
+        """End it for good."""
+        self.stopping = True
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        self.thread.join(20)
+        if self.process.poll() is None:
+            self.process.kill()
 
 
 def end_all():

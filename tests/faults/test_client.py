@@ -49,6 +49,6 @@ def test_two_clients_of_one_audit(tmp_path):
     first.started()
     status, out, _ = Run(tmp_path, "--workers", "2").finish()
     assert status == 4
-    assert f"is being worked on by another run (process {first.process.pid} on" in out
+    assert f"is being worked on by another run (process {first.client} on" in out
     status, out, err = first.finish()
     assert status == 0, out + err

@@ -1,50 +1,14 @@
 """An external scheduler that is killed: the run waits for it and goes on, or ends in time and resumes elsewhere."""
 
-import contextlib
-import os
 import random
-import signal
 import socket
-import subprocess
-import threading
 import time
 
 import pytest
-from chaos import BIN, Run, events, kill, started_again, write_job
+from chaos import BIN, Run, Supervised, events, kill, started_again, write_job
 from helpers import bits, complaints
 
-from pardiff.execution.environment import OURS
-
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-
-class Supervised:
-    """A command that is started again whenever it ends."""
-
-    def __init__(self, folder, log, *command):
-        self.folder, self.log, self.command = folder, log, command
-        self.process = None
-        self.stopping = False
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        environment = {k: v for k, v in os.environ.items() if k not in OURS} | {"PARDIFF_LOG": str(self.log)}
-        while not self.stopping:
-            self.process = subprocess.Popen(
-                self.command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            self.process.wait()
-            time.sleep(0.5)
-
-    def stop(self):
-        """End it for good."""
-        self.stopping = True
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
-        self.thread.join(20)
-        if self.process.poll() is None:
-            self.process.kill()
 
 
 @pytest.fixture
