@@ -27,7 +27,10 @@ from pardiff.execution.security import Tls, check_address, check_certificate
 from pardiff.execution.signals import held
 from pardiff.logs import event
 
+# what was sent last is kept for those who debug Dask: messages hold whole tasks, and schedulers every transition
+FORGETFUL = {"distributed.admin.low-level-log-length": 10}
 CONFIG = {
+    **FORGETFUL,
     # a worker gets no task before it is free: a block that kills its worker then takes no other with it
     "distributed.scheduler.worker-saturation": 1.0,
     # a worker that has been gone for some time is on its way back, if its nanny lives; others are replaced here
@@ -189,7 +192,8 @@ def _within(seconds: float, address: str, security: Security | None) -> Client:
 
     def open_client() -> None:
         try:
-            found.append(Client(address=address, timeout=seconds, security=security, set_as_default=False))
+            with dask.config.set(FORGETFUL):
+                found.append(Client(address=address, timeout=seconds, security=security, set_as_default=False))
         except BaseException as error:
             found.append(error)
 

@@ -283,8 +283,10 @@ class DaskExecutor:
         numbers = itertools.count()
 
         def submit(block: int, careful: bool) -> Any:
-            name = f"{run}-{block}-{next(numbers)}"
-            return self.client.submit(call, *parcel, block, careful, key=name, pure=False, retries=0)
+            # a tuple, so that all are one group of tasks to the scheduler, which never forgets a group
+            return self.client.submit(
+                call, *parcel, block, careful, key=(run, block, next(numbers)), pure=False, retries=0
+            )
 
         return submit
 

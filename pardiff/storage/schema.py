@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -56,7 +57,7 @@ QUANTITIES: dict[str, Quantity] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a client holds one of each block
 class BlockRecord:
     """What is written of a block, last, after its numbers."""
 
@@ -96,6 +97,8 @@ class BlockRecord:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
         data["base"] = math.nan if data["base"] is None else data["base"]
+        for name in ("state", "worker"):
+            data[name] = sys.intern(str(data[name]))  # the same in most of them
         return cls(**data)
 
 

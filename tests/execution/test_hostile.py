@@ -16,7 +16,10 @@ JOB = """
 import numpy as np
 import pardiff
 
-NAMES = ["<script>alert(1)<script>", "<img src=x onerror=1>", "\\x1b[31mred", "a]]>b", "x|y`z", "line\\nbreak", "\\u202egnp.exe", "'\\"onload=1"]
+NAMES = [
+    "<script>alert(1)<script>", "<img src=x onerror=1>", "\\x1b[31mred", "a]]>b", "x|y`z", "line\\nbreak",
+    "\\u202egnp.exe", "'\\"onload=1",
+]
 
 
 def fun(x):
