@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,11 @@ from typing import NoReturn
 PR_SET_PDEATHSIG = 1
 """Of prctl(2): the signal that a process gets when its parent dies."""
 FORWARDED = {signal.SIGINT, signal.SIGTERM}
+STARTS, LEAST_START = 60, 30.0
+"""Multiple of the deadline of a parameter that the start may take, which calls fun some fifty times, and what it may
+take at least, in seconds, as data is loaded in it."""
+LOOK = 0.5
+"""Seconds between looks at what a child has said, where it has a limit."""
 
 
 @dataclass
@@ -31,10 +37,18 @@ class Guard:
     """By problem, how it has ended a process."""
     over: set[str] = field(default_factory=set)
     """Problems that were finished before."""
+    started: str = ""
+    """The last problem whose blocks were begun."""
 
     def begin(self, name: str) -> None:
         """Tell that a problem is begun."""
         self._tell(f"begin {name}")
+
+    def start(self, name: str) -> None:
+        """Tell that a problem's blocks are begun, as fun has been seen to come back at and near x0."""
+        if self.started != name:
+            self.started = name
+            self._tell(f"start {name}")
 
     def finish(self, name: str) -> None:
         """Tell that a problem is over."""
@@ -54,8 +68,11 @@ GUARD = Guard()
 """Of this process."""
 
 
-def guard() -> None:
+def guard(deadline: float | None = None) -> None:
     """Fork: the child returns, and the parent waits for it, starts another where it was ended, and exits in its place.
+
+    With a deadline for the passes of a parameter, the parent also ends a child that takes `STARTS` times as long to
+    build a problem and call fun at and near x0.
 
     Nothing is done where a fork could do harm, that is, once there are threads; those of NumPy's BLAS survive it.
     """
@@ -76,12 +93,14 @@ def guard() -> None:
             GUARD.link = theirs
             return
         os.close(theirs)
-        status = _wait(child)
-        with open(ours, encoding="utf-8", errors="replace") as told:  # noqa: PTH123 - a file descriptor
-            lines = told.read().splitlines()
+        limit = None if deadline is None else max(LEAST_START, STARTS * deadline)
+        told = _Told(ours)
+        status, late = _wait(child, told, limit)
+        lines = told.lines()
+        os.close(ours)
         if lines and lines[-1] == "end":
             os._exit(status)
-        _carry_on(lines, _how(status))
+        _carry_on(lines, f"as fun had not come back from x0 and near it after {limit:g} s" if late else _how(status))
 
 
 def _carry_on(lines: list[str], how: str) -> None:
@@ -92,7 +111,8 @@ def _carry_on(lines: list[str], how: str) -> None:
         _leave(f"the run was ended {how}, outside of any problem")
     if begun[-1] in GUARD.crashed:
         _leave(f"the run was ended {how}, again at {begun[-1]}")
-    GUARD.crashed[begun[-1]] = f"the process of the run was ended {how}, as by a fun that crashes at x0 or near it"
+    why = "" if how.startswith("as ") else ", as by a fun that crashes at x0 or near it"
+    GUARD.crashed[begun[-1]] = f"the process of the run was ended {how}{why}"
 
 
 def _leave(text: str) -> NoReturn:
@@ -109,13 +129,39 @@ def _how(status: int) -> str:
     return f"by {name}" + (", as the system does when memory runs out" if name == "SIGKILL" else "")
 
 
-def _wait(child: int) -> int:
-    """Exit status of a process, negative for a signal; signals that are sent to this one are passed on.
+class _Told:
+    """What a child has said through a pipe."""
 
-    Those of a terminal go to both anyway.
+    def __init__(self, link: int) -> None:
+        os.set_blocking(link, False)
+        self._link = link
+        self._text = b""
+
+    def lines(self) -> list[str]:
+        """All of it, by now."""
+        with suppress(BlockingIOError):
+            while part := os.read(self._link, 65536):
+                self._text += part
+        return self._text.decode(errors="replace").splitlines()
+
+
+def _wait(child: int, told: _Told, limit: float | None) -> tuple[int, bool]:
+    """Exit status of a process, negative for a signal, and whether it was ended for being late.
+
+    Signals that are sent to this process are passed on; those of a terminal go to both anyway.
     """
+    late, count, since = False, 0, time.monotonic()
     while True:
-        came = signal.sigwaitinfo({*FORWARDED, signal.SIGCHLD})
+        wanted = {*FORWARDED, signal.SIGCHLD}
+        came = signal.sigwaitinfo(wanted) if limit is None else signal.sigtimedwait(wanted, LOOK)
+        if came is None:
+            lines = told.lines()
+            if len(lines) != count:
+                count, since = len(lines), time.monotonic()
+            if lines and lines[-1].startswith("begin ") and time.monotonic() - since > (limit or 0.0):
+                late = True
+                os.kill(child, signal.SIGKILL)
+            continue
         if came.si_signo in FORWARDED:
             if came.si_code <= 0:  # sent by a process, and not by the kernel on behalf of a terminal
                 with suppress(ProcessLookupError):
@@ -123,7 +169,7 @@ def _wait(child: int) -> int:
             continue
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), late
 
 
 def _die_with_parent() -> None:

@@ -16,6 +16,7 @@ from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.guard import GUARD, guard, leave_now
 from pardiff.cli.options import settings_options
 from pardiff.errors import PardiffError, TargetError
+from pardiff.execution.events import Progress
 from pardiff.logs import LEVELS, configure
 from pardiff.problem.settings import Settings
 
@@ -96,12 +97,17 @@ def run(
     An audit that is there already goes on where it stopped; --fresh starts over.
     """
     if click.get_current_context().obj is guard:  # as a command, not as a function within a larger program
-        guard()
+        guard(options["deadline"])
     from pardiff.batch import run as run_batch
     from pardiff.cli.progress import watching
 
     configure(log_level, log)
     with _interruptible(), watching() as watch:
+
+        def told(progress: Progress) -> None:
+            GUARD.start(progress.name)
+            watch(progress)
+
         batch = run_batch(
             *targets,
             out=out,
@@ -114,7 +120,7 @@ def run(
             tls=(tls_ca, tls_cert, tls_key),
             insecure=insecure,
             options=Settings(**options),
-            progress=watch,
+            progress=told,
             announce=_announce,
             begin=GUARD.begin,
             crashed=GUARD.crashed,
@@ -190,7 +196,7 @@ def _print_batch(outcomes: Sequence[Any]) -> None:
 
 @cli.command()
 @_targets
-@click.option("--workers", type=int, help="Worker threads to plan for.  [default: one per core]")
+@click.option("--workers", type=int, help="Worker processes to plan for.  [default: one per core]")
 @settings_options
 def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options: Any) -> None:
     """Tell what an audit would cost, from a few calls of fun."""

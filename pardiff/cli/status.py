@@ -7,6 +7,7 @@ from typing import Any
 
 from pardiff.cli.progress import duration
 from pardiff.errors import StoreError
+from pardiff.reconciliation.reconcile import passes
 from pardiff.reporting.terminal import printable
 
 RECENT = 50
@@ -33,6 +34,8 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
         work = sum(record.seconds for record in every)
         runs = " of all runs" if info["runs"] > 1 else ""
         lines.append(f"  {len(workers):,} worker{'s' if len(workers) > 1 else ''}{runs}, {duration(work)} of work")
+        rest = passes(audit) - sum(record.nfev for record in every)
+        lines.append(f"  {rest:,} passes more for the start, step sweeps and repeats")
     failed = sum(len(record.errors) for record in every)
     if failed:
         lines.append(f"  parameters at which fun failed: {failed:,} or more")

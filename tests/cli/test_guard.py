@@ -71,6 +71,19 @@ def test_a_file_that_ends_the_client(command, tmp_path):
     assert "the run was ended with exit status 0, outside of any problem" in done.stderr
 
 
+@pytest.mark.slow
+def test_a_start_that_hangs(command, tmp_path):
+    """With a deadline it is ended, however deep in C it is, and the others have their turn."""
+    write(tmp_path, "ctypes.PyDLL(None).sleep(1000)")
+    done = command("run", "job.py", "--out", "out", "--workers", "0", "--deadline", "0.01", timeout=100)
+
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert (
+        "b_bad: the process of the run was ended as fun had not come back from x0 and near it after 30 s" in done.stdout
+    )
+    assert "PASS  c_good" in done.stdout
+
+
 def test_threads_that_go_on(command, tmp_path):
     """They do not hold up the end of the run."""
     write(tmp_path, "threading.Thread(target=time.sleep, args=(1000,)).start()", "x[0] != 1 and x[0] < 1.00000001")
