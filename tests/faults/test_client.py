@@ -1,6 +1,7 @@
 """A client that is killed at any point: what is finished stays, no process is left, and the next run goes on."""
 
 import random
+import shutil
 import signal
 import time
 
@@ -52,3 +53,22 @@ def test_two_clients_of_one_audit(tmp_path):
     assert f"is being worked on by another run (process {first.client} on" in out
     status, out, err = first.finish()
     assert status == 0, out + err
+
+
+def test_two_clients_where_nothing_can_be_locked(tmp_path, monkeypatch):
+    """Both finish, and the numbers are those of one alone."""
+    write_job(tmp_path, n=300, pause=3e-3)
+    assert Run(tmp_path, "--workers", "0").finish()[0] == 0
+    whole = bits(tmp_path / "out" / "job")
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, fcntl\ndef flock(*_): raise OSError(errno.ENOLCK, 'No locks available')\nfcntl.flock = flock\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    first = Run(tmp_path, "--workers", "1", "--block-size", "10")
+    first.started()
+    second = Run(tmp_path, "--workers", "1", "--block-size", "10")
+    for run in (first, second):
+        status, out, err = run.finish()
+        assert status == 0, out + err
+    assert bits(tmp_path / "out" / "job") == whole
