@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -18,6 +19,7 @@ from pardiff.errors import FingerprintError, InputError, PardiffError, TargetErr
 from pardiff.execution.events import Watcher
 from pardiff.execution.executors import Executor, open_executor
 from pardiff.identity import Source
+from pardiff.logs import event
 from pardiff.problem.bundle import sha256
 from pardiff.problem.job import read_job
 from pardiff.problem.settings import Settings
@@ -250,6 +252,7 @@ def run(
 
     def note(outcome: Outcome) -> None:
         outcomes.append(outcome)
+        event("outcome", problem=outcome.name, verdict=outcome.word, exit_status=outcome.status, reason=outcome.error)
         if announce:
             announce(outcome)
 
@@ -265,6 +268,7 @@ def run(
     for broken in (t for t in selection.targets if isinstance(t, Broken)):
         note(Outcome(broken.name, broken.text, place.child(broken.name), error=broken.error, status=2))
     usable = [t for t in selection.targets if isinstance(t, Target)]
+    left: list[Outcome] = []
     try:
         if usable:
             with cluster as executor:
@@ -281,10 +285,29 @@ def run(
                     note(_one(target, where, executor, anew, options or Settings(), progress))
     except KeyboardInterrupt:
         interrupted = True
-    index = None
-    if any(outcome.result for outcome in outcomes) or len(selection.targets) > 1:
-        index = write_index(outcomes, place)
+        left = _left(usable, outcomes, place, "interrupted, or not begun when the run was", 4)
+    except PardiffError as error:  # of the cluster
+        _index([*outcomes, *_left(usable, outcomes, place, str(error), error.exit_status)], place)
+        raise
+    index = _index([*outcomes, *left], place)
     return Batch(tuple(outcomes), place, index, interrupted)
+
+
+def _left(targets: list[Target], outcomes: list[Outcome], place: Place, error: str, status: int) -> list[Outcome]:
+    """Outcomes of the problems that have none."""
+    known = {outcome.name for outcome in outcomes}
+    return [
+        Outcome(target.name, target.text, place.child(target.name), error=error, status=status)
+        for target in targets
+        if target.name not in known
+    ]
+
+
+def _index(outcomes: list[Outcome], place: Place) -> str | None:
+    """Write the index, unless the only problem could not be run and no earlier run has left one."""
+    if len(outcomes) > 1 or any(outcome.result for outcome in outcomes) or place.has("summary.json"):
+        return write_index(outcomes, place)
+    return None
 
 
 def _one(
@@ -345,8 +368,9 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "verdict": outcome.word,
         "headline": outcome.headline,
         "exit_status": outcome.status,
-        "parameters": f"{summary.parameters:,}" if summary else "",
-        "nfev": f"{summary.nfev:,}" if summary else "",
-        "seconds": f"{summary.seconds:.2f}" if summary else "",
+        "parameters": summary.parameters if summary else None,
+        "nfev": summary.nfev if summary else None,
+        "seconds": round(summary.seconds, 3) if summary and math.isfinite(summary.seconds) else None,
+        "counts": summary.counts if summary else None,
         "link": f"{quote(outcome.name)}/report.html" if summary else "",
     }

@@ -12,6 +12,7 @@ from typing import Any
 from pardiff.errors import InputError
 
 LOGGER = logging.getLogger("pardiff")
+HOST = os.uname().nodename
 EVENTS = logging.getLogger("pardiff.events")
 EVENTS.addHandler(logging.NullHandler())  # without a file they are not for the terminal: a report sums them up
 LEVELS = ("debug", "info", "warning", "error")
@@ -29,6 +30,7 @@ class JsonLines(logging.Formatter):
         data = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            "host": HOST,
             "process": record.process,
             "event": record.getMessage(),
             **more,

@@ -2,11 +2,14 @@
 
     pip install 'pardiff[workflows,tls]' dask-jobqueue
     python workflows/slurm.py --jobs 20 --queue short --out /scratch/$USER/audits workflows/
-    python workflows/slurm.py --print                  # only print the script that each job is submitted with
+    python workflows/slurm.py --print                  # only show the script that each job is submitted with
 
-Each job of the batch system is one node with a worker per core. Jobs end before their wall time, and workers that are
-gone, or not yet started, cost nothing: what is finished is in the audit, which lies on a file system that all nodes
-share (or, as s3://bucket/prefix, nowhere near them). Run the script again to go on.
+Options that are not its own are those of pardiff run: --fresh, --budget 10h, --log FILE.
+
+Each job of the batch system is one node with a worker per core. Jobs end before their wall time and are submitted anew
+until all is done; workers that are gone, or not yet started, cost nothing: what is finished is in the audit, which lies on
+a file system that all nodes share (or, as s3://bucket/prefix, nowhere near them). Should the script itself be ended, run
+it again to go on.
 """
 
 import argparse
@@ -73,7 +76,9 @@ def parse(arguments):
     parser.add_argument("--lifetime", default="50m", help="a little less than the wall time")
     parser.add_argument("--patience", type=float, default=86400.0, help="seconds to wait for the first job, or another")
     parser.add_argument("--print", action="store_true", help="print the script of a job and end")
-    return parser.parse_args(arguments)
+    options, more = parser.parse_known_args(arguments)
+    options.more = more  # of "pardiff run": --fresh, --budget, --log, ...
+    return options
 
 
 def main(arguments=None):
@@ -88,10 +93,11 @@ def main(arguments=None):
         if options.print:
             print(cluster.job_script())
             return
-        cluster.scale(jobs=options.jobs)
+        # jobs that end, as all do at the end of their lifetime, are submitted anew
+        cluster.adapt(minimum_jobs=options.jobs, maximum_jobs=options.jobs, interval="2s")
         tls = [argument for name in ("ca", "cert", "key") for argument in (f"--tls-{name}", f"{folder}/{name}.pem")]
         where = ["--scheduler", cluster.scheduler_address, "--out", options.out, "--patience", str(options.patience)]
-        pardiff(["run", *options.targets, *where, *tls])
+        pardiff(["run", *options.targets, *where, *tls, *options.more])
 
 
 if __name__ == "__main__":

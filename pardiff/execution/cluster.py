@@ -35,8 +35,8 @@ CONFIG = {
     "distributed.scheduler.worker-saturation": 1.0,
     # a worker that has been gone for some time is on its way back, if its nanny lives; others are replaced here
     "distributed.deploy.lost-worker-timeout": "1h",
-    # whoever loses its worker twice is looked at by itself
-    "distributed.scheduler.allowed-failures": 1,
+    # a block that has lost its worker is given back at once, and counted
+    "distributed.scheduler.allowed-failures": 0,
     # pausing makes a worker whose fun leaks stall for ever; being restarted at 95 % is a clear end
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -203,10 +203,13 @@ def _within(seconds: float, address: str, security: Security | None) -> Client:
     if found and isinstance(found[0], Client):
         return found[0]
     reason = type(found[0]).__name__ if found else "what answers there is no scheduler"
-    raise ClusterError(
-        f"no scheduler answers at {address} within {seconds:g} s ({reason}); "
-        f"check the address, or leave it out to use this machine"
-    )
+    hint = "check the address, or leave it out to use this machine"
+    if "Comm" in reason or reason == "RuntimeError":  # something answers, and does not agree
+        encrypted = address.startswith(("tls", "wss"))
+        hint = (
+            "check that both sides have certificates of one authority" if encrypted else "if it expects TLS, say tls://"
+        )
+    raise ClusterError(f"no scheduler answers at {address} within {seconds:g} s ({reason}); {hint}")
 
 
 @contextmanager
@@ -231,7 +234,7 @@ def connect(
     insecure : bool
         Talk to another machine in plain text, if that is what the address says.
     patience : float or None
-        Seconds to wait for the first worker, which may be in a queue; default 15.
+        Seconds to wait for the scheduler, and for the first worker, which may be in a queue; default 15.
 
     Raises
     ------
@@ -248,8 +251,8 @@ def connect(
     tls = tls or Tls()
     security = tls.security()
     check_certificate(address, tls)
-    client = _within(CONNECT_SECONDS, address, security)
     waited = CONNECT_SECONDS if patience is None else patience
+    client = _within(waited, address, security)
     try:
         try:
             client.wait_for_workers(1, timeout=waited)

@@ -139,6 +139,7 @@ class DaskExecutor:
     ) -> None:
         self.client = client
         self.patience = patience
+        self._first_look = 2 if ours else 1  # another scheduler has tried several times before it gives a block back
         self.troubles: Counter[str] = Counter()
         self._address = client.scheduler.address if client.scheduler else ""
         self._first = client
@@ -152,7 +153,8 @@ class DaskExecutor:
     def dashboard(self) -> str:
         """Address of the scheduler's dashboard."""
         with suppress(Exception):  # while the scheduler is away
-            return str(self.client.dashboard_link or "")
+            if "dashboard" in self.client.scheduler_info(n_workers=0)["services"]:
+                return str(self.client.dashboard_link or "")
         return ""
 
     def remarks(self) -> list[str]:
@@ -203,7 +205,7 @@ class DaskExecutor:
                     submit = submit or self._submitter(task)
                     # two per thread keep workers busy; the constant covers the time that a receipt is on its way
                     while len(running) < 2 * self.workers + 8 and (again or _more(todo, again)):
-                        running[submit(again[0], _careful(deaths[again[0]]))] = again[0]
+                        running[submit(again[0], _careful(deaths[again[0]], self._first_look))] = again[0]
                         again.popleft()
                 except UNREACHABLE:
                     if self.client.status == "running":
@@ -223,7 +225,10 @@ class DaskExecutor:
                         deaths[block] += 1
                         in_vain[block] += 1
                         self.troubles["workers"] += 1
-                        event("worker lost", logging.WARNING, audit=task.name, block=block, deaths=deaths[block])
+                        event(
+                            "worker lost", logging.WARNING, audit=task.name, block=block, deaths=deaths[block],
+                            worker=_last_worker(future),
+                        )  # fmt: skip
                         if in_vain[block] >= MOST_DEATHS:
                             raise WorkerError(
                                 f"block {block} has lost its worker {MOST_DEATHS} times, by nothing that fun does; "
@@ -375,13 +380,21 @@ def _receipt(future: Any) -> Receipt | str:
     return receipt
 
 
-def _careful(deaths: int) -> bool:
-    """Whether a block that has lost its worker so often is done in quarantine.
+def _last_worker(future: Any) -> str:
+    """Address of the worker that a block has lost."""
+    with suppress(Exception):
+        return str(getattr(future.exception(timeout=LOOK).last_worker, "address", ""))
+    return ""
 
-    After deaths 1, 3, 7, 15: a worker that is lost there was ended from outside, and as a child takes a second to
+
+def _careful(deaths: int, first: int) -> bool:
+    """Whether a block that has lost its worker so often is done in quarantine, the first time after some deaths.
+
+    After 1, 3, 7, 15 deaths, say: a worker that is lost there was ended from outside, and as a child takes a second to
     start, blocks that only ever run in quarantine would not outlive a storm of kills.
     """
-    return deaths > 0 and deaths & (deaths + 1) == 0
+    seen = deaths - first + 1
+    return seen > 0 and seen & (seen + 1) == 0
 
 
 def _more(todo: Iterator[int], queue: deque[int]) -> bool:

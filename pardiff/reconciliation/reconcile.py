@@ -94,6 +94,8 @@ class Reconciliation:
     """Whether the problem has an analytical gradient."""
     unfinished: bool
     """Whether some block of some wave is not done, or the run has not come to its end."""
+    budget_spent: bool = False
+    """Whether a budget has ended the run before everything was done."""
     partial: bool = False
     """Whether what a budget has allowed to check is all that counts for the exit status."""
 
@@ -263,6 +265,7 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
         nfev=passes(ledger),
         claimed=bool(ledger.info["claimed"]),
         unfinished=unfinished,
+        budget_spent=bool(ledger.info.get("budget_spent")),
         partial=bool(ledger.info.get("budget_spent") and ledger.info["settings"].get("partial")),
     )
 

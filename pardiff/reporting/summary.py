@@ -228,6 +228,8 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
     ]
     if reconciliation.unfinished and not counts["missing"]:
         rest.append("not finished")
+    if reconciliation.budget_spent and reconciliation.exit_status == 4:
+        rest.append("the budget is spent, a larger one goes on")
     if reconciliation.partial and reconciliation.exit_status == 0:
         rest.append("all that the budget allowed to check agrees")
     return "; ".join([text, *rest])
