@@ -24,10 +24,15 @@ TOP = {"__init__", "api", "runs", "waves", "identity", "result", "report", "batc
 """The layer that joins the stages, and what stands on it."""
 
 OWNERS = {
-    "zarr": {"storage/audit.py", "storage/nodes.py", "storage/place.py"},
-    "obstore": {"storage/place.py"},
+    "zarr": {"storage/audit.py", "storage/nodes.py", "storage/place.py", "storage/bucket.py"},
+    "obstore": {"storage/bucket.py"},
     "xarray": {"result.py"},
-    "distributed": {"execution/dask_executor.py", "execution/cluster.py", "execution/security.py"},
+    "distributed": {
+        "execution/dask_executor.py",
+        "execution/remote.py",
+        "execution/cluster.py",
+        "execution/security.py",
+    },
     "dask": {"execution/cluster.py", "execution/security.py"},
     "jinja2": {"reporting/html.py"},
     "click": {"cli/main.py", "cli/options.py", "cli/group.py"},

@@ -6,10 +6,10 @@
 
 Options that are not its own are those of pardiff run: --fresh, --budget 10h, --log FILE.
 
-Each job of the batch system is one node with a worker per core. Jobs end before their wall time and are submitted anew
-until all is done; workers that are gone, or not yet started, cost nothing: what is finished is in the audit, which lies on
-a file system that all nodes share (or, as s3://bucket/prefix, nowhere near them). Should the script itself be ended, run
-it again to go on.
+Each job of the batch system is one node with a worker per core. Jobs end before their wall time and are submitted
+anew until all is done; workers that are gone, or not yet started, cost nothing: what is finished is in the audit, which
+lies on a file system that all nodes share (or, as s3://bucket/prefix, nowhere near them). Should the script itself be
+ended, run it again to go on.
 """
 
 import argparse

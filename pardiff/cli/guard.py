@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,8 +77,7 @@ def guard(deadline: float | None = None) -> None:
     """
     if threading.active_count() > 1:
         return
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     while True:
         ours, theirs = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
@@ -111,7 +109,7 @@ def _carry_on(lines: list[str], how: str) -> None:
         _leave(f"the run was ended {how}, outside of any problem")
     if begun[-1] in GUARD.crashed:
         _leave(f"the run was ended {how}, again at {begun[-1]}")
-    why = "" if how.startswith("as ") else ", as by a fun that crashes at x0 or near it"
+    why = "" if how.startswith("as ") else ", as by a fun that crashes in it"
     GUARD.crashed[begun[-1]] = f"the process of the run was ended {how}{why}"
 
 
@@ -150,15 +148,16 @@ def _wait(child: int, told: _Told, limit: float | None) -> tuple[int, bool]:
 
     Signals that are sent to this process are passed on; those of a terminal go to both anyway.
     """
-    late, count, since = False, 0, time.monotonic()
+    late, count, waited = False, 0, 0.0
     while True:
         wanted = {*FORWARDED, signal.SIGCHLD}
         came = signal.sigwaitinfo(wanted) if limit is None else signal.sigtimedwait(wanted, LOOK)
         if came is None:
             lines = told.lines()
-            if len(lines) != count:
-                count, since = len(lines), time.monotonic()
-            if lines and lines[-1].startswith("begin ") and time.monotonic() - since > (limit or 0.0):
+            # looks are counted, and not seconds, which go on while both processes are stopped
+            waited = 0.0 if len(lines) != count else waited + LOOK
+            count = len(lines)
+            if lines and lines[-1].startswith("begin ") and waited > (limit or 0.0):
                 late = True
                 os.kill(child, signal.SIGKILL)
             continue
@@ -183,6 +182,23 @@ def leave_now(act: Callable[[], None]) -> None:
     """Call what ends the process where threads that fun has started would hold it up for ever."""
     left = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon and t.is_alive()]
     if left:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         act()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, full, or none at all
+            stream.flush()
+
+
+def open_streams() -> None:
+    """Give a process its three streams, where whoever has started it has closed them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - until the process ends

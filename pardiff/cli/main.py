@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from pardiff.cli.group import INTERRUPTED, Group
-from pardiff.cli.guard import GUARD, guard, leave_now
+from pardiff.cli.guard import GUARD, guard, leave_now, open_streams
+from pardiff.cli.interrupts import SIGNALS, interruptible
 from pardiff.cli.options import settings_options
 from pardiff.errors import PardiffError, TargetError
 from pardiff.execution.events import Progress
 from pardiff.logs import LEVELS, configure
 from pardiff.problem.settings import Settings
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
 
 
@@ -39,12 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # a script has imported what it likes by now, which a fork may not agree with
     own = guard if arguments is None else None
     status = 0
+    open_streams()
     try:
         cli.main(args=None if arguments is None else list(arguments), prog_name="pardiff", obj=own)
         raise SystemExit(0)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
+    except Exception:  # the sentence on an error could not be printed either; 1 would be a verdict
+        status = 4
+        raise SystemExit(4) from None
     finally:  # what is left is to close what was started; a signal would only make noise
         GUARD.end()
         leave_now(lambda: os._exit(status))
@@ -102,7 +105,7 @@ def run(
     from pardiff.cli.progress import watching
 
     configure(log_level, log)
-    with _interruptible(), watching() as watch:
+    with interruptible(), watching() as watch:
 
         def told(progress: Progress) -> None:
             GUARD.start(progress.name)
@@ -136,27 +139,6 @@ def run(
     elif reports:
         click.echo(f"report: {reports[0]}")
     sys.exit(batch.exit_status)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does; a second signal does not wait for workers."""
-
-    def stop(*_: Any) -> NoReturn:
-        for number in SIGNALS:
-            signal.signal(number, at_once)
-        raise KeyboardInterrupt
-
-    def at_once(*_: Any) -> NoReturn:
-        GUARD.end()
-        os._exit(4)
-
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _announce(outcome: Any) -> None:
@@ -368,7 +350,7 @@ def demo(out: str, workers: int | None) -> None:
         "A multilayer perceptron on scikit-learn's digits, its gradient by hand-written backprop: once right,\n"
         "and once with the gradient of one layer transposed.\n"
     )
-    with _interruptible(), watching() as watch:
+    with interruptible(), watching() as watch:
         batch = run_batch(
             f"{file}::digits_mlp",
             f"{file}::digits_mlp_transposed",

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def embedded_cluster(workers: int | None = None) -> Iterator[DaskExecutor]:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         with dask.config.set(CONFIG), ExitStack() as stack:
-            with held():  # what is interrupted as it starts or ends leaves processes behind
+            with held(), _without_interrupts():  # what is interrupted as it starts or ends leaves processes behind
                 cluster = stack.enter_context(_local_cluster(workers))
                 client = stack.enter_context(_client(cluster))
                 _supervise(cluster)
@@ -101,6 +102,19 @@ def embedded_cluster(workers: int | None = None) -> Iterator[DaskExecutor]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold SIGINT off this thread, and for good off those that it starts, and off the processes that they start.
+
+    A terminal sends it to all of them, and a worker that is being started would tell of it in its own words.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_guard() -> None:

@@ -7,32 +7,29 @@ workers once, as a scattered blob.
 
 from __future__ import annotations
 
-import faulthandler
 import hashlib
 import itertools
 import logging
-import os
 import threading
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
-from distributed import Client, get_worker, wait
+from distributed import Client, wait
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from pardiff.errors import ClusterError, PardiffError, WorkerError
-from pardiff.execution.blas import single_threaded
+from pardiff.errors import ClusterError, WorkerError
 from pardiff.execution.confirm import Stretch
 from pardiff.execution.environment import environment, remarks
+from pardiff.execution.remote import call, call_again
 from pardiff.execution.tasks import MemoryTask, Receipt, Task, worker_name
 from pardiff.logs import event
 from pardiff.problem.parameters import FloatArray
@@ -52,69 +49,6 @@ UNREACHABLE = (OSError, TimeoutError, AttributeError, RuntimeError)
 MOST_DEATHS = 20
 """Times that a block may lose its worker, with no block finished in between, until the run gives up: in quarantine fun
 cannot be the reason."""
-
-_thread = threading.local()
-
-
-def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int, careful: bool = False) -> Receipt:
-    """Unpickle a task, once per thread of a worker, and do a block with it; in a process of its own if careful."""
-    try:
-        task = _unpickled(shared, key, payload, digest)
-        if careful:
-            from pardiff.execution.quarantine import isolate
-
-            return isolate(task, cloudpickle.dumps(task), block, get_worker().memory_manager.memory_limit)
-        with single_threaded(), deadline(task.limits.block):
-            return task(block)
-    except PardiffError as error:
-        if isinstance(error, WorkerError):
-            raise WorkerError(f"worker {get_worker().address}: {error}") from None
-        raise
-    except Exception as error:
-        raise WorkerError(f"worker {get_worker().address}: {type(error).__name__}: {error}") from None
-
-
-def call_again(
-    shared: bytes | None, key: str, payload: bytes, digest: str, start: int, stop: int
-) -> tuple[str, FloatArray]:
-    """Unpickle a task, and do a stretch of its wave once more."""
-    task = _unpickled(shared, key, payload, digest)
-    with single_threaded(), deadline(task.limits.block):
-        return task.again(start, stop)
-
-
-def _unpickled(shared: bytes | None, key: str, payload: bytes, digest: str) -> Task:
-    """A task, unpickled once per thread."""
-    if getattr(_thread, "key", None) != key:
-        _thread.key = _thread.shared = None  # free the last problem before the next is loaded
-        _thread.shared = None if shared is None else cloudpickle.loads(shared)
-        _thread.key = key
-    if getattr(_thread, "digest", None) != digest:
-        _thread.digest = _thread.task = None
-        _thread.task = cloudpickle.loads(payload)
-        _thread.digest = digest
-    task: Task = _thread.task
-    if isinstance(task, MemoryTask):
-        task.shared = _thread.shared
-    return task
-
-
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """End this worker, and what hangs in it, after some time; a nanny starts another.
-
-    A hang in C that holds the interpreter can be ended in no other way. The timer is one for the whole process, so
-    that workers of several threads have none.
-    """
-    if get_worker().state.nthreads > 1:
-        yield
-        return
-    with Path(os.devnull).open("w") as nowhere:  # the stack is taken in quarantine
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
 
 
 class DaskExecutor:

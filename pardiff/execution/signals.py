@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 HELD = (signal.SIGINT, signal.SIGTERM)
+SAME = 0.5
+"""Seconds within which a second signal is the first once more."""
 LONGEST = 20.0
 """Seconds that a signal is held back at the most."""
 
@@ -25,10 +28,13 @@ def held() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in HELD}
     came: list[int] = []
+    first: list[float] = []
     timers: list[threading.Timer] = []
     overdue = threading.Event()
 
     def keep(number: int, _: FrameType | None) -> None:
+        if came and time.monotonic() - first[0] < SAME and not overdue.is_set():
+            return  # sent to this process and to its group
         if came:
             restore()
             if overdue.is_set():
@@ -36,6 +42,7 @@ def held() -> Iterator[None]:
             signal.raise_signal(number)
             return
         came.append(number)
+        first.append(time.monotonic())
         timer = threading.Timer(LONGEST, insist, [number])
         timer.daemon = True
         timer.start()

@@ -340,7 +340,10 @@ class StoredTask(Task):
 
     def deliver(self, record: BlockRecord, matrix: FloatArray) -> Receipt:
         """Commit it."""
-        return Receipt(self.audit().commit(record, matrix))
+        audit = self.audit()
+        if "://" in self.address:  # an object store cannot keep others out
+            audit.check_current(self.digest)
+        return Receipt(audit.commit(record, matrix))
 
     def session(self) -> Session:
         """The session of this thread; what the last audit has left is used if it is of the same problem."""

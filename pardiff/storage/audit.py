@@ -117,7 +117,7 @@ class Audit:
                 )
             try:
                 return cls(place, group)
-            except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 raise StoreError(
                     f"the audit at {place.address} is damaged: {type(error).__name__}: {error}; remove it to start over"
                 ) from None
@@ -153,6 +153,15 @@ class Audit:
             )
         return cls.open(place, write=True)
 
+    def check_current(self, digest: str) -> None:
+        """Raise `StoreError` if what is in the store now is not this audit, as another client has begun one there."""
+        try:
+            there = json.loads(self.place.read(f"{STORE}/zarr.json"))["attributes"].get("digest")
+        except (OSError, ValueError, LookupError, AttributeError):
+            there = None
+        if there != digest:
+            raise StoreError(f"another run has begun an audit at {self.address}; this one is stopped")
+
     def check_fingerprint(self, fingerprint: Mapping[str, Any]) -> None:
         """Raise `FingerprintError`, naming what differs, unless this audit is of the same run."""
         stored = self.info["fingerprint"]
@@ -186,10 +195,13 @@ class Audit:
         return self._records[wave]
 
     def _read_records(self, wave: int) -> Iterator[tuple[int, BlockRecord]]:
-        blocks = self.waves[wave - 1].blocks
+        planned = self.waves[wave - 1].blocks
         with sentence(self.address, "read"):
-            chunks = self.place.read_many([_record_file(wave, block) for block in range(blocks)])
-        for block, chunk in enumerate(chunks):
+            names = self.place.listing(f"{STORE}/blocks/wave{wave}/record/c")
+            # those that are there, whatever number of blocks the attributes claim
+            blocks = sorted(int(name) for name in names if name.isdecimal() and int(name) < planned)
+            chunks = self.place.read_many([_record_file(wave, block) for block in blocks])
+        for block, chunk in zip(blocks, chunks, strict=True):
             record = _parse_record(chunk, wave, block)
             if record is not None:
                 yield block, record
@@ -226,6 +238,7 @@ class Audit:
     def commit(self, record: BlockRecord, matrix: FloatArray) -> BlockRecord:
         """Store the results of a block and then, last, its record, with their checksum. Called on the worker."""
         record = replace(record, checksum=checksum(matrix))
+        self.place.check_held()
         with sentence(self.address, "write"):
             self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop] = matrix
             self._array(f"blocks/wave{record.wave}/record")[record.block] = record.to_json()
@@ -306,6 +319,7 @@ class Audit:
 
     def _put(self, quantity: str, leaf: Leaf, selection: Any, part: NDArray[Any]) -> None:
         path = f"{quantity}/{leaf.name}"
+        self.place.check_held()
         with sentence(self.address, "write"):
             try:
                 self._array(path)[selection] = part
@@ -348,6 +362,7 @@ class Audit:
 
     def update(self, **info: Any) -> None:
         """Change entries of the attributes."""
+        self.place.check_held()
         self.info.update(info)
         with sentence(self.address, "write"):
             self.group.attrs.put(_sealed(dict(self.group.attrs) | info))

@@ -6,13 +6,9 @@ import errno
 import fcntl
 import os
 import shutil
-import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -21,14 +17,6 @@ from pardiff.errors import InputError, NotAnAuditError, PardiffError, StoreError
 
 LOCK = ".lock"
 CLOUDS = ("s3", "gs", "az")
-HEARTBEAT = 5.0
-"""Seconds between signs of life of who holds an audit in an object store."""
-SILENCE = 2.5 * HEARTBEAT
-"""Seconds without one after which it is taken to be dead."""
-REQUESTS = 32
-"""To an object store at once."""
-RETRY_SECONDS = 60
-"""How long a request to an object store is repeated that fails for a reason that may pass."""
 
 
 class Place(Protocol):
@@ -67,6 +55,12 @@ class Place(Protocol):
 
     def held(self) -> bool:
         """Whether a client holds the place, as far as can be seen."""
+
+    def check_held(self) -> None:
+        """Raise `StoreError` if this process has held the place, and another has taken it over."""
+
+    def listing(self, name: str) -> list[str]:
+        """Names of the files directly below a path."""
 
     def locked(self) -> Any:
         """A context manager that holds the place for one client; a `StoreError` names who has it."""
@@ -153,6 +147,16 @@ class Folder:
 
         return LocalStore(self.path / name, read_only=not write)
 
+    def check_held(self) -> None:
+        """A lock of the system cannot be taken over."""
+
+    def listing(self, name: str) -> list[str]:
+        """Names of files."""
+        try:
+            return os.listdir(self.path / name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
     def held(self) -> bool:
         """Whether a client holds the folder."""
         try:
@@ -179,149 +183,14 @@ class Folder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _held(self.address, os.read(handle, 100).decode(errors="replace").strip()) from None
+                raise held_by(self.address, os.read(handle, 100).decode(errors="replace").strip()) from None
             except OSError:
                 pass  # a file system without locks
             os.truncate(handle, 0)
-            os.pwrite(handle, _me().encode(), 0)
+            os.pwrite(handle, me().encode(), 0)
             yield
         finally:
             os.close(handle)
-
-
-class Bucket:
-    """A prefix of an object store; credentials come from the environment of each process."""
-
-    def __init__(self, address: str) -> None:
-        try:
-            import obstore
-        except ImportError:
-            raise StoreError(f"{address}: object stores need obstore; pip install 'pardiff[s3]'") from None
-        self.address = address.rstrip("/")
-        self._obstore = obstore
-        with sentence(self.address, "open"):
-            self._store = self._open(self.address)
-
-    def _open(self, address: str) -> Any:
-        endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-        retry: Any = {"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
-        options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
-        return self._obstore.store.from_url(address, client_options=options, retry_config=retry)
-
-    def child(self, name: str) -> Bucket:
-        """A prefix within."""
-        return Bucket(f"{self.address}/{name}")
-
-    def names(self) -> list[str]:
-        """Prefixes within."""
-        with sentence(self.address, "read"):
-            found = self._obstore.list_with_delimiter(self._store)["common_prefixes"]
-        return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found)
-
-    def files(self) -> list[str]:
-        """Objects within."""
-        with sentence(self.address, "read"):
-            found = self._obstore.list_with_delimiter(self._store)["objects"]
-        return sorted(item["path"].rpartition("/")[2] for item in found)
-
-    def has(self, name: str) -> bool:
-        """Whether there is an object, or any below a prefix."""
-        with sentence(self.address, "read"):
-            try:
-                self._obstore.head(self._store, name)
-                return True
-            except FileNotFoundError:
-                return any(len(some) for some in self._obstore.list(self._store, name + "/", chunk_size=1))
-
-    def read(self, name: str) -> bytes:
-        """Content of an object."""
-        with sentence(self.address, "read", but=FileNotFoundError):
-            return bytes(self._obstore.get(self._store, name).bytes())
-
-    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
-        """Many at once, as each takes a way to the server and back."""
-
-        def get(name: str) -> bytes | None:
-            try:
-                return self.read(name)
-            except FileNotFoundError:
-                return None
-
-        with ThreadPoolExecutor(REQUESTS) as pool:
-            return list(pool.map(get, names))
-
-    def write(self, name: str, data: bytes) -> None:
-        """Put an object, which is atomic."""
-        with sentence(self.address, "write"):
-            self._obstore.put(self._store, name, data)
-
-    def erase(self, name: str) -> None:
-        """Delete an object, and all below a prefix; the root of a Zarr group last, as it tells what the rest is."""
-        with sentence(self.address, "write"):
-            root = f"{name}/zarr.json"
-            for some in self._obstore.list(self._store, name + "/"):
-                for item in some:
-                    if item["path"] != root:
-                        self._delete(item["path"])
-            for path in (root, name):
-                self._delete(path)
-
-    def _delete(self, path: str) -> None:
-        with suppress(FileNotFoundError):
-            self._obstore.delete(self._store, path)
-
-    def zarr(self, name: str, *, write: bool) -> Any:
-        """A store of objects."""
-        from zarr.storage import ObjectStore
-
-        with sentence(self.address, "open"):
-            return ObjectStore(self._open(f"{self.address}/{name}"), read_only=not write)
-
-    def held(self) -> bool:
-        """Whether a client has given a sign of life lately."""
-        with sentence(self.address, "read"):
-            try:
-                last = self._obstore.head(self._store, LOCK)["last_modified"]
-            except FileNotFoundError:
-                return False
-        return (datetime.now(UTC) - last).total_seconds() < SILENCE
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the prefix, with signs of life; who has given none for a while is taken to be dead."""
-        begin = time.monotonic()
-        seen = self._sign()
-        while seen is not None and time.monotonic() - begin < SILENCE:
-            time.sleep(HEARTBEAT / 5)
-            now = self._sign()
-            if now is not None and now != seen:
-                raise _held(self.address, now.partition(b" ")[2].decode(errors="replace"))
-            seen = now
-        done = threading.Event()
-
-        def live() -> None:
-            while True:
-                with suppress(PardiffError):  # what cannot be written is noticed by those who have results to write
-                    self.write(LOCK, f"{uuid.uuid4().hex} {_me()}".encode())
-                if done.wait(HEARTBEAT):
-                    return
-
-        thread = threading.Thread(target=live, daemon=True)
-        self.write(LOCK, f"{uuid.uuid4().hex} {_me()}".encode())
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join(RETRY_SECONDS)
-            with sentence(self.address, "write"):
-                self._delete(LOCK)
-
-    def _sign(self) -> bytes | None:
-        try:
-            return self.read(LOCK)
-        except FileNotFoundError:
-            return None
 
 
 def place_of(address: str | Path) -> Place:
@@ -340,6 +209,8 @@ def place_of(address: str | Path) -> Place:
                 f"{scheme}://…@{urlsplit(text).hostname}: credentials do not belong into an address, which is printed "
                 f"and kept; they are taken from the environment"
             )
+        from pardiff.storage.bucket import Bucket  # needs obstore
+
         return Bucket(text)
     if scheme == "memory":
         raise InputError(f"{text}: what is kept in memory is gone with the process; give a folder, or no store at all")
@@ -349,11 +220,11 @@ def place_of(address: str | Path) -> Place:
     return Folder(text.removeprefix("file://"))
 
 
-def _me() -> str:
+def me() -> str:
     return f"process {os.getpid()} on {os.uname().nodename}"
 
 
-def _held(address: str, holder: str) -> StoreError:
+def held_by(address: str, holder: str) -> StoreError:
     return StoreError(
         f"the audit at {address} is being worked on by another run ({holder}); wait for it, or use another place"
     )

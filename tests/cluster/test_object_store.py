@@ -102,7 +102,7 @@ def test_a_second_client_is_told(s3):
 def test_a_server_that_is_gone(s3, monkeypatch):
     """One sentence, after some attempts."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr("pardiff.storage.place.RETRY_SECONDS", 1)
+    monkeypatch.setattr("pardiff.storage.bucket.RETRY_SECONDS", 1)
     with pytest.raises(StoreError, match=r"cannot read the audit at s3://bucket/some/runs: .*finished blocks are kept"):
         place_of(s3[0]).has("audit.zarr")
 

@@ -2,10 +2,11 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
-from pardiff.execution.signals import HELD, held
+from pardiff.execution.signals import HELD, SAME, held
 
 
 @pytest.fixture
@@ -31,6 +32,9 @@ def test_the_second_does_not(got):
     """Who asks twice means it; the first is not lost."""
     with held():
         signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)  # at once: the same, to a process and to its group
+        assert got == []
+        time.sleep(SAME)
         signal.raise_signal(signal.SIGTERM)
         assert got == [signal.SIGTERM]
     assert got == [signal.SIGTERM, signal.SIGINT]

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM end a run so that what is finished is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from pardiff.cli.guard import GUARD
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SAME_SIGNAL = 0.5
+"""Seconds within which a second signal is the first once more, sent to a process and to its group."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does; a second signal does not wait for workers."""
+    came = 0.0
+
+    def stop(*_: Any) -> NoReturn:
+        nonlocal came
+        came = time.monotonic()
+        for number in before:
+            signal.signal(number, at_once)
+        raise KeyboardInterrupt
+
+    def at_once(*_: Any) -> None:
+        if time.monotonic() - came < SAME_SIGNAL:
+            return
+        GUARD.end()
+        if sys.stderr.isatty():
+            os.write(2, b"\x1b[?25h")  # the cursor, which a progress bar hides
+        os._exit(4)
+
+    # what is ignored, as SIGINT is in the background of a shell, stays so
+    wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
