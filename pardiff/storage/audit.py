@@ -52,7 +52,13 @@ class Audit:
         self._arrays: dict[str, Any] = {}
         self._records: dict[int, dict[int, BlockRecord]] = {}
         self._read: tuple[Any, Estimates] | None = None
+        names = [leaf.name for leaf in self.layout.leaves]
+        if len(set(names)) < len(names):
+            raise ValueError("two arrays have one name")
         for number, kind, count, size, checksum_ in self.info["waves"]:
+            most = self.layout.size
+            if not (count == most if number == 1 else 0 < count <= most) or not 1 <= size <= max(1, count):
+                raise ValueError(f"wave {number} has {count} coordinates in blocks of {size}")
             index = None if number == 1 else self._index(number)
             if number > 1 and (index is None or zlib.crc32(index.data) != checksum_):
                 # a later wave follows from the earlier ones, and is planned again

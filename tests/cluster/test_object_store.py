@@ -1,6 +1,13 @@
 """Audits in an object store: a real server, real processes, and the same bits as in a folder."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
+import psutil
 import pytest
 import zarr
 from helpers import complaints
@@ -113,3 +120,54 @@ def test_places_that_are_none():
         place_of("memory://x")
     with pytest.raises(InputError, match="s3://, gs://, az://"):
         place_of("ftp://x/y")
+
+
+SLOW = """
+import os, time
+import numpy as np
+import pardiff
+
+X0 = np.linspace(1, 2, 200)
+
+
+def fun(x):
+    time.sleep(float(os.environ["PAUSE"]))
+    return float(np.sum(x**3))
+
+
+def grad(x):
+    found = 3 * x**2
+    found[7] *= float(os.environ["FACTOR"])
+    return found
+
+
+@pardiff.problem
+def slow():
+    return pardiff.Problem(fun, grad, X0)
+"""
+
+
+@pytest.mark.slow
+def test_a_client_that_sleeps_through_a_takeover(s3, command, tmp_path):
+    """It notices who has come, says so, and leaves alone what the other has made."""
+    address, folder = s3
+    (tmp_path / "slow.py").write_text(SLOW)
+    pardiff_ = str(Path(sys.executable).parent / "pardiff")
+    arguments = ["run", "slow.py", "--workers", "0", "--block-size", "10", "--out", address]
+    first = subprocess.Popen(
+        [pardiff_, *arguments], cwd=tmp_path, env={**os.environ, "PAUSE": "0.02", "FACTOR": "1.5"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    while not (folder / "slow" / "audit.zarr" / "blocks" / "wave1" / "record" / "c" / "2").exists():
+        time.sleep(0.05)
+    (client,) = psutil.Process(first.pid).children()
+    client.suspend()
+    second = command(*arguments, "--fresh", env={**os.environ, "PAUSE": "0.001", "FACTOR": "1"})
+    client.resume()
+    said, _ = first.communicate(timeout=60)
+
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert first.returncode == 4, said
+    assert "has taken over the audit" in said or "has begun an audit" in said
+    assert command("show", f"{address}/slow").returncode == 0
+    assert "every checksum is right" in command("status", f"{address}/slow", "--verify").stdout

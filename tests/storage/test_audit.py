@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 import pardiff
 from pardiff.errors import FingerprintError, InputError, NotAnAuditError, StoreError
-from pardiff.storage.audit import Audit, remove
+from pardiff.storage.audit import Audit, _sealed, remove
 from pardiff.testing import plant, structures, two_layers
 
 
@@ -415,3 +415,26 @@ def test_names_are_counted_in_bytes():
     """File systems do so."""
     with pytest.raises(InputError, match="1 to 200 bytes"):
         pardiff.gradcheck(lambda x: 1.0, None, {"é" * 150: np.ones(2)})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("waves", [[1, "stencil", 10**12, 3, 0]]),
+        ("waves", [[1, "stencil", 10, 0, 0]]),
+        ("waves", [[1, "stencil", 10, -1, 0]]),
+        ("waves", [[1, "stencil", 1e300, 3, 0]]),
+        ("layout", {"mapping": True, "arrays": [["a", [10**12], "float64"], ["b/c", [2, 2], "float64"]]}),
+        ("layout", {"mapping": True, "arrays": [["a", [6], "float64"]] * 2}),
+    ],
+)
+def test_attributes_of_a_stranger(key, value, whole, tmp_path):
+    """With a right checksum, and counts that do not agree: it is said at once, and nothing is allocated."""
+    shutil.copytree(whole, tmp_path / "a")
+    root = tmp_path / "a" / "audit.zarr" / "zarr.json"
+    data = json.loads(root.read_text())
+    data["attributes"] = _sealed(data["attributes"] | {key: value})
+    root.write_text(json.dumps(data))
+
+    with pytest.raises(StoreError, match="damaged"):
+        Audit.open(tmp_path / "a")
