@@ -54,7 +54,7 @@ def measure(n, seconds):
         begin = time.perf_counter()
         result = pardiff.gradcheck(fun, gradient, x, executor=executor.client, store=Path(folder) / "audit", rtol=1e-3)
         wall = time.perf_counter() - begin
-    assert result.nfev < 2 * n + 50
+    assert result.nfev < 2.02 * n + 100  # half a per cent is done again by the other worker
     bound = 2 * n * seconds / 2
     return {
         "workload": f"busy {seconds * 1e3:g} ms, n = {n}, 2 workers, Zarr",
