@@ -90,7 +90,9 @@ def measure(workers: int, blocks: int) -> Iterator[dict[str, float]]:
                 before = [sum(p.cpu_times()[:2]) for p in (there, here)]
                 memory, begin = here.memory_info().rss, time.perf_counter()
                 kept = {}
-                for number, receipt in enumerate(executor.map(Nothing(Limits(3600.0, 3600.0)), range(blocks)), 1):
+                for number, receipt in enumerate(
+                    executor.map(Nothing(Limits(3600.0, 3600.0, 3600.0)), range(blocks)), 1
+                ):
                     kept[number] = receipt.record
                     if number % (blocks // 10) == 0:
                         after = [sum(p.cpu_times()[:2]) for p in (there, here)]

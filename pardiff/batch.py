@@ -8,8 +8,8 @@ import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pardiff.logs import event
 from pardiff.problem.bundle import sha256
 from pardiff.problem.job import read_job
 from pardiff.problem.settings import Settings
-from pardiff.problem.targets import Broken, Target, find_targets, unique_names
+from pardiff.problem.targets import Broken, Importing, Target, find_targets, unique_names
 from pardiff.reconciliation.verdicts import worst_status
 from pardiff.report import write_beside, write_text
 from pardiff.result import GradcheckResult
@@ -95,7 +95,7 @@ class Selection:
     workers: int | None
 
 
-def select(texts: Sequence[str], keyword: str = "") -> Selection:
+def select(texts: Sequence[str], keyword: str = "", importing: Importing = nullcontext) -> Selection:
     """Find the problems that targets and an expression name.
 
     Parameters
@@ -104,16 +104,18 @@ def select(texts: Sequence[str], keyword: str = "") -> Selection:
         ``FILE.py``, ``FILE.py::problem``, ``package.module:factory``, folders and ``JOB.toml``.
     keyword : str
         Parts of names joined by ``and``, ``or``, ``not``, as for pytest's ``-k``.
+    importing : callable
+        Called with the name of each file or module that is imported.
     """
     targets: list[Target | Broken] = []
     jobs = []
     here = Path.cwd()
     for text in texts:
         if text.endswith(".toml"):
-            jobs.append(read_job(Path(text)))
+            jobs.append(read_job(Path(text), importing))
             targets += jobs[-1].targets
         else:
-            targets += find_targets(text)
+            targets += find_targets(text, importing)
         os.chdir(here)  # wherever the code of a target has gone
     if len(jobs) > 1:
         raise InputError("got several job files; expected one at a time, since each names a cluster and a store")
@@ -196,6 +198,7 @@ def run(
     progress: Watcher | None = None,
     announce: Callable[[Outcome], None] | None = None,
     begin: Callable[[str], None] | None = None,
+    end: Callable[[str], None] | None = None,
     crashed: Mapping[str, str] | None = None,
     over: Container[str] = (),
 ) -> Batch:
@@ -232,10 +235,10 @@ def run(
         Called with a `Progress` after each block.
     announce : callable
         Called with the outcome of each problem.
-    begin : callable
-        Called with the name of each problem before it is begun.
+    begin, end : callable
+        Called with the name of each problem before it is begun, and of each file before and after it is imported.
     crashed : mapping
-        Problems that are not to be tried, as they have ended a process, and how.
+        Problems and files that are not to be tried, as they have ended a process, and how.
     over : container of str
         Problems that were finished a moment ago, and are not made afresh.
 
@@ -245,7 +248,18 @@ def run(
     """
     if patience is not None and not 0 <= patience < float("inf"):
         raise InputError(f"patience: got {patience:g}; expected seconds")
-    selection = select(targets, keyword)
+
+    @contextmanager
+    def importing(name: str) -> Iterator[None]:
+        if name in (crashed or {}):
+            raise TargetError(f"{name}: {(crashed or {})[name]}")
+        if begin is not None:
+            begin(name)
+        yield
+        if end is not None:
+            end(name)
+
+    selection = select(targets, keyword, importing)
     place = place_of(out or selection.out or DEFAULT_OUT)
     outcomes: list[Outcome] = []
     interrupted = False

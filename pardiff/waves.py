@@ -135,7 +135,7 @@ def _passes(settings: Settings, kind: str) -> int:
 
 def limits(settings: Settings, start: Start, wave: Wave) -> Limits:
     """How long the tasks of a wave may take."""
-    return Limits.of(wave, _passes(settings, wave.kind), start.seconds, settings.deadline)
+    return Limits.of(wave, _passes(settings, wave.kind), start.seconds, settings.deadline, start.path)
 
 
 def _run_wave(

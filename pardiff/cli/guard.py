@@ -33,14 +33,14 @@ class Guard:
     link: int | None = None
     """A pipe to the parent; None where there is none."""
     crashed: dict[str, str] = field(default_factory=dict)
-    """By problem, how it has ended a process."""
+    """By problem, or file that is imported, how it has ended a process."""
     over: set[str] = field(default_factory=set)
-    """Problems that were finished before."""
+    """Those that were finished before."""
     started: str = ""
     """The last problem whose blocks were begun."""
 
     def begin(self, name: str) -> None:
-        """Tell that a problem is begun."""
+        """Tell that a problem, or the import of a file, is begun."""
         self._tell(f"begin {name}")
 
     def start(self, name: str) -> None:
@@ -50,7 +50,7 @@ class Guard:
             self._tell(f"start {name}")
 
     def finish(self, name: str) -> None:
-        """Tell that a problem is over."""
+        """Tell that it is over."""
         self._tell(f"over {name}")
 
     def end(self) -> None:
@@ -98,7 +98,9 @@ def guard(deadline: float | None = None) -> None:
         os.close(ours)
         if lines and lines[-1] == "end":
             os._exit(status)
-        _carry_on(lines, f"as fun had not come back from x0 and near it after {limit:g} s" if late else _how(status))
+        _carry_on(
+            lines, f"as its code, or fun at and near x0, had not come back after {limit:g} s" if late else _how(status)
+        )
 
 
 def _carry_on(lines: list[str], how: str) -> None:
@@ -109,7 +111,7 @@ def _carry_on(lines: list[str], how: str) -> None:
         _leave(f"the run was ended {how}, outside of any problem")
     if begun[-1] in GUARD.crashed:
         _leave(f"the run was ended {how}, again at {begun[-1]}")
-    why = "" if how.startswith("as ") else ", as by a fun that crashes in it"
+    why = "" if how.startswith("as ") else ", as by code that crashes in it"
     GUARD.crashed[begun[-1]] = f"the process of the run was ended {how}{why}"
 
 

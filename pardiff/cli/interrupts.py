@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,17 @@ from pardiff.cli.guard import GUARD
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SAME_SIGNAL = 0.5
 """Seconds within which a second signal is the first once more, sent to a process and to its group."""
+AGAIN = 0.01
+"""Seconds until an interrupt that was lost is raised again."""
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does; a second signal does not wait for workers."""
+    """SIGTERM ends a run as Ctrl-C does; a second signal does not wait for workers.
+
+    An interrupt that is raised within a destructor or a callback of the garbage collector has no effect in Python; it
+    is raised again a little later.
+    """
     came = 0.0
 
     def stop(*_: Any) -> NoReturn:
@@ -37,11 +44,23 @@ def interruptible() -> Iterator[None]:
             os.write(2, b"\x1b[?25h")  # the cursor, which a progress bar hides
         os._exit(4)
 
+    def lost(unraisable: Any) -> None:
+        if unraisable.exc_type is not KeyboardInterrupt:
+            hook(unraisable)
+            return
+        for number in before:
+            signal.signal(number, stop)
+        again = threading.Timer(AGAIN, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        again.daemon = True
+        again.start()
+
     # what is ignored, as SIGINT is in the background of a shell, stays so
     wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in wanted}
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -126,6 +126,7 @@ def run(
             progress=told,
             announce=_announce,
             begin=GUARD.begin,
+            end=GUARD.finish,
             crashed=GUARD.crashed,
             over=GUARD.over,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pardiff.errors import InputError
 from pardiff.evaluation.complexstep import ComplexStep
 from pardiff.evaluation.failures import described, is_interrupt
+from pardiff.evaluation.pulse import PULSE
 from pardiff.numerics.differences import Precision
 from pardiff.numerics.terms import compensated_sum, moved
 from pardiff.problem.parameters import FloatArray, IntArray, Layout, leaves_like
@@ -95,13 +97,15 @@ class Pointwise:
         self, index: IntArray, displacement: FloatArray, place: IntArray
     ) -> tuple[FloatArray, FloatArray]:
         """fun with one coordinate moved, for each row of displacements."""
-        fun, args, x, measure = self.fun, self.args, self.x, self._measure
+        fun, args, x, measure, now = self.fun, self.args, self.x, self._measure, time.monotonic
         values = np.full(displacement.shape, np.nan, order="F")
         sizes = values if measure is None else np.full(displacement.shape, np.nan, order="F")
         owner = self.layout.owner(index)
         local = (index - self.layout.starts[owner]).tolist()
         flats = [self._flat[number] for number in owner.tolist()]
         for j, (flat, i, moves) in enumerate(zip(flats, local, displacement.tolist(), strict=True)):
+            if now() >= PULSE.due:
+                PULSE.beat()
             saved = flat[i]
             start = float(saved)
             for c, move in enumerate(moves):

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
@@ -110,6 +111,7 @@ def _without_interrupts() -> Iterator[None]:
 
     A terminal sends it to all of them, and a worker that is being started would tell of it in its own words.
     """
+    resource_tracker.ensure_running()  # what starts it later takes SIGINT on again in its thread
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -200,7 +200,7 @@ class _Search:
         while self._todo:
             start, stop = self._todo[-1]
             limit = self.limits.each if stop - start == 1 else self.limits.block
-            answer = child.ask((start, stop, limit), limit)
+            answer = child.ask((start, stop, min(limit, self.limits.silent)), limit)
             if isinstance(answer, BaseException):
                 raise answer
             if isinstance(answer, str):

@@ -29,6 +29,7 @@ def serve(link: Connection, stack: int) -> None:
     try:
         import cloudpickle
 
+        from pardiff.evaluation.pulse import PULSE
         from pardiff.execution.blas import single_threaded
         from pardiff.execution.tasks import do_part
 
@@ -44,12 +45,11 @@ def serve(link: Connection, stack: int) -> None:
                 start, stop, limit = link.recv()
             except EOFError:
                 return
-            faulthandler.dump_traceback_later(limit, exit=True, file=stack)
             try:
-                answer: Any = do_part(session, wave, start, stop)
+                with PULSE.watched(limit, limit, stack):
+                    answer: Any = do_part(session, wave, start, stop)
             except BaseException as error:
                 answer = error
-            faulthandler.cancel_dump_traceback_later()
             link.send(answer)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import threading
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ import cloudpickle
 from distributed import get_worker
 
 from pardiff.errors import PardiffError, WorkerError
+from pardiff.evaluation.pulse import PULSE
 from pardiff.execution.blas import single_threaded
-from pardiff.execution.tasks import MemoryTask, Receipt, Task
+from pardiff.execution.tasks import Limits, MemoryTask, Receipt, Task
 from pardiff.problem.parameters import FloatArray
 
 _thread = threading.local()
@@ -28,7 +28,7 @@ def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int
             from pardiff.execution.quarantine import isolate
 
             return isolate(task, cloudpickle.dumps(task), block, get_worker().memory_manager.memory_limit)
-        with single_threaded(), deadline(task.limits.block):
+        with single_threaded(), deadline(task.limits):
             return task(block)
     except PardiffError as error:
         if isinstance(error, WorkerError):
@@ -43,7 +43,7 @@ def call_again(
 ) -> tuple[str, FloatArray]:
     """Unpickle a task, and do a stretch of its wave once more."""
     task = _unpickled(shared, key, payload, digest)
-    with single_threaded(), deadline(task.limits.block):
+    with single_threaded(), deadline(task.limits):
         return task.again(start, stop)
 
 
@@ -64,18 +64,14 @@ def _unpickled(shared: bytes | None, key: str, payload: bytes, digest: str) -> T
 
 
 @contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """End this worker, and what hangs in it, after some time; a nanny starts another.
+def deadline(limits: Limits) -> Iterator[None]:
+    """End this worker, and what hangs in it, when it gives no sign of life; a nanny starts another.
 
-    A hang in C that holds the interpreter can be ended in no other way. The timer is one for the whole process, so
-    that workers of several threads have none.
+    There is one watch for the whole process, so that workers of several threads have none.
     """
     if get_worker().state.nthreads > 1:
         yield
         return
-    with Path(os.devnull).open("w") as nowhere:  # the stack is taken in quarantine
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    # the stack is taken in quarantine
+    with Path(os.devnull).open("w") as nowhere, PULSE.watched(limits.block, limits.silent, nowhere):
+        yield

@@ -18,7 +18,7 @@ from pardiff.errors import PardiffError, WorkerError
 from pardiff.evaluation.estimate import Estimates, Rule, by_stencil, by_steps
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
 from pardiff.evaluation.fast import Doubt
-from pardiff.evaluation.paths import open_path
+from pardiff.evaluation.paths import POINTWISE, open_path
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.evaluation.search import by_search
 from pardiff.logs import event
@@ -238,9 +238,11 @@ class Limits:
     """The passes of a block."""
     each: float
     """Those of a coordinate."""
+    silent: float
+    """From one sign of life of a block to the next."""
 
     @classmethod
-    def of(cls, wave: Wave, passes: float, seconds: float, deadline: float | None) -> Limits:
+    def of(cls, wave: Wave, passes: float, seconds: float, deadline: float | None, path: str) -> Limits:
         """Limits from the expected cost.
 
         Parameters
@@ -251,9 +253,12 @@ class Limits:
             Of a pass.
         deadline : float or None
             For a coordinate; by default `PATIENCE` times what it should take, and at least `LEAST_PATIENCE` seconds.
+        path : str
+            How fun is evaluated: pass by pass there is a sign of life for each coordinate, otherwise none in a block.
         """
         each = max(LEAST_PATIENCE, PATIENCE * passes * seconds) if deadline is None else deadline
-        return cls(each + SLOWER * passes * seconds * wave.block_size, each)
+        block = each + SLOWER * passes * seconds * wave.block_size
+        return cls(block, each, each if path == POINTWISE else block)
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pardiff.errors import InputError, TargetError, closest
 from pardiff.problem.settings import Settings
-from pardiff.problem.targets import Broken, Target, find_targets
+from pardiff.problem.targets import Broken, Importing, Target, find_targets
 
 _TOP = ("out", "cluster", "check")
 _CLUSTER = {"scheduler": str, "scheduler_file": str, "workers": int}
@@ -28,8 +29,8 @@ class Job:
     workers: int | None
 
 
-def read_job(path: Path) -> Job:
-    """Read and check a job file.
+def read_job(path: Path, importing: Importing = nullcontext) -> Job:
+    """Read and check a job file, and find the problems it names.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def read_job(path: Path) -> Job:
     if out is not None and not isinstance(out, str):
         raise InputError(f"{path} out: got {out!r}; expected a folder")
     return Job(
-        targets=[t for number, check in enumerate(checks, 1) for t in _check(path, number, check)],
+        targets=[t for number, check in enumerate(checks, 1) for t in _check(path, number, check, importing)],
         out=out if out is None or "://" in out else str(path.parent / out),
         scheduler=cluster.get("scheduler"),
         scheduler_file=cluster.get("scheduler_file"),
@@ -73,7 +74,7 @@ def _known(table: Any, keys: tuple[str, ...], where: str) -> None:
             raise InputError(f"{where}: unknown key {key!r}; {closest(key, keys)}")
 
 
-def _check(path: Path, number: int, check: Any) -> list[Target | Broken]:
+def _check(path: Path, number: int, check: Any, importing: Importing) -> list[Target | Broken]:
     where = f"{path} [[check]] {number}"
     names = ("target", "name", *Settings.__dataclass_fields__)
     _known(check, names, where)
@@ -85,7 +86,7 @@ def _check(path: Path, number: int, check: Any) -> list[Target | Broken]:
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     is_file = "::" in target or ":" not in target
-    found = find_targets(str(path.parent / target) if is_file else target)
+    found = find_targets(str(path.parent / target) if is_file else target, importing)
     if name is not None:
         if len(found) != 1 or not isinstance(found[0], Target):
             raise InputError(f"{where}: name {name!r} needs a target that is one problem, not {len(found)}")

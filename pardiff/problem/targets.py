@@ -6,6 +6,8 @@ import ast
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from inspect import isfunction
 from pathlib import Path
@@ -71,13 +73,19 @@ class Broken:
     error: str
 
 
-def find_targets(text: str) -> list[Target | Broken]:
+Importing = Callable[[str], AbstractContextManager[Any]]
+"""Surrounds the import of a file or module; may raise `TargetError`."""
+
+
+def find_targets(text: str, importing: Importing = nullcontext) -> list[Target | Broken]:
     """All problems that one target of the command line names.
 
     Parameters
     ----------
     text : str
         ``FILE.py``, ``FILE.py::problem``, ``package.module:factory`` or a folder.
+    importing : callable
+        Called with the name of each file or module that is imported.
 
     Raises
     ------
@@ -87,18 +95,18 @@ def find_targets(text: str) -> list[Target | Broken]:
     head, colons, name = text.partition("::")
     path = Path(head)
     if path.is_dir() and not colons:
-        return _in_folder(path)
+        return _in_folder(path, importing)
     if head.endswith(".py"):
         if not path.is_file():
             raise TargetError(f"no file {head!r}; {_closest_file(path)}")
         if not colons:
-            return _in_file(path)
+            return _in_file(path, importing)
         where = path.resolve()  # before its code can change the working directory
-        find_factory(_names(path), name, head)
+        find_factory(_names(path, importing), name, head)
         return [_target(path, name, where)]
     module, colon, factory = text.partition(":")
     if colon and not colons and module.replace(".", "").isidentifier():
-        return [_in_module(module, factory)]
+        return [_in_module(module, factory, importing)]
     if path.exists():
         raise TargetError(f"{text!r} is not a target; expected FILE.py, FILE.py::name, a folder or a .toml job")
     raise TargetError(f"no target {text!r}; {_closest_file(path)}")
@@ -108,16 +116,19 @@ def _target(path: Path, name: str, where: Path) -> Target:
     return Target(f"{path}::{name}", name, where, "")
 
 
-def _names(path: Path) -> dict[str, Any]:
+def _names(path: Path, importing: Importing) -> dict[str, Any]:
     try:
-        return execute_file(path)
+        with importing(str(path)):
+            return execute_file(path)
+    except TargetError:
+        raise
     except (Exception, SystemExit) as error:
         raise TargetError(f"{path}: {type(error).__name__}: {error}") from error
 
 
-def _in_file(path: Path) -> list[Target | Broken]:
+def _in_file(path: Path, importing: Importing) -> list[Target | Broken]:
     where = path.resolve()
-    found = {name: f for name, f in _names(path).items() if isinstance(f, ProblemFactory)}
+    found = {name: f for name, f in _names(path, importing).items() if isinstance(f, ProblemFactory)}
     if not found:
         raise TargetError(f"{path} has no problem; put @pardiff.problem above a function that returns one")
     module = f"pardiff_target_{path.stem}"
@@ -127,14 +138,14 @@ def _in_file(path: Path) -> list[Target | Broken]:
     return [_target(path, name, where) for name, f in own.items() if f.batch and first[id(f)] == name]
 
 
-def _in_folder(folder: Path) -> list[Target | Broken]:
+def _in_folder(folder: Path, importing: Importing) -> list[Target | Broken]:
     targets: list[Target | Broken] = []
     here = Path.cwd()
     for path in sorted(folder.glob("*.py")):
         os.chdir(here)  # wherever the code of another has gone
         try:
             if path.is_file() and _mentions_problem(path):
-                targets.extend(_in_file(path))
+                targets.extend(_in_file(path, importing))
         except Exception as error:  # whatever is in a file, the others are run
             text = str(error) if isinstance(error, TargetError) else f"{path}: {type(error).__name__}: {error}"
             targets.append(Broken(str(path), path.stem, text))
@@ -152,11 +163,14 @@ def _mentions_problem(path: Path) -> bool:
     return "problem" in names
 
 
-def _in_module(module: str, factory: str) -> Target:
+def _in_module(module: str, factory: str, importing: Importing) -> Target:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        names = vars(importlib.import_module(module))
+        with importing(module):
+            names = vars(importlib.import_module(module))
+    except TargetError:
+        raise
     except ModuleNotFoundError as error:
         raise TargetError(f"cannot import {module!r}: {error}; install it or run from its folder") from error
     except (Exception, SystemExit) as error:

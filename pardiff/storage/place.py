@@ -250,12 +250,28 @@ def sentence(address: str, verb: str, but: type[Exception] | tuple[type[Exceptio
         }
         remedy = remedies.get(error.errno or 0, "check it and run again: finished blocks are kept")
         reason = error.strerror or str(error).partition("\n")[0]
+        if "://" in address:
+            reason, remedy = _from_server(reason), "check the address and run again: finished blocks are kept"
         raise StoreError(f"cannot {verb} the audit at {address}: {reason}; {remedy}") from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "obstore":
             raise
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise StoreError(
-            f"cannot {verb} the audit at {address}: {reason}; check the address, the credentials and the store, and "
-            f"run again: finished blocks are kept"
+            f"cannot {verb} the audit at {address}: {_from_server(str(error))}; check the address, the credentials and "
+            f"the store, and run again: finished blocks are kept"
         ) from error
+
+
+SAID = {
+    "169.254.169.254": "no credentials are set, and this machine has none of its own (for S3: AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY)",
+    "401 Unauthorized": "the store does not accept the credentials (401 Unauthorized)",
+    "403 Forbidden": "the store refuses it with these credentials (403 Forbidden)",
+    "404 Not Found": "the store knows no such bucket (404 Not Found)",
+}
+"""What to make of a part of an object store's answer, the first that is in it."""
+
+
+def _from_server(text: str) -> str:
+    """The reason behind an answer of an object store; the first line of it where it is unknown."""
+    return next((reason for part, reason in SAID.items() if part in text), text.partition("\n")[0])

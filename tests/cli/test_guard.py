@@ -63,12 +63,17 @@ def test_a_fun_that_ends_the_client(what, said, command, tmp_path):
 
 
 def test_a_file_that_ends_the_client(command, tmp_path):
-    """Outside of any problem there is nothing to go on with."""
-    (tmp_path / "job.py").write_text("import os\nimport pardiff\nos._exit(0)\n@pardiff.problem\ndef f(): pass\n")
-    done = command("run", "job.py", "--out", "out", "--workers", "0")
+    """Where the import of a file ends the process, the other files of its folder have their turn."""
+    (tmp_path / "a.py").write_text("import os\nimport pardiff\nos._exit(0)\n@pardiff.problem\ndef f(): pass\n")
+    write(tmp_path, "pass")
+    alone = command("run", "a.py", "--out", "out", "--workers", "0")
+    folder = command("run", ".", "--out", "out", "--workers", "0")
 
-    assert done.returncode == 4
-    assert "the run was ended with exit status 0, outside of any problem" in done.stderr
+    reason = "a.py: the process of the run was ended with exit status 0, as by code that crashes in it"
+    assert (alone.returncode, folder.returncode) == (2, 2)
+    assert f"pardiff: {reason}" in alone.stderr
+    assert f"BROKEN  a: {reason}" in folder.stdout
+    assert folder.stdout.count("entries agree") == 3
 
 
 @pytest.mark.slow
@@ -79,7 +84,8 @@ def test_a_start_that_hangs(command, tmp_path):
 
     assert done.returncode == 4, done.stdout + done.stderr
     assert (
-        "b_bad: the process of the run was ended as fun had not come back from x0 and near it after 30 s" in done.stdout
+        "b_bad: the process of the run was ended as its code, or fun at and near x0, had not come back after 30 s"
+        in done.stdout
     )
     assert "PASS  c_good" in done.stdout
 

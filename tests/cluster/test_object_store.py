@@ -114,6 +114,41 @@ def test_a_server_that_is_gone(s3, monkeypatch):
         place_of(s3[0]).has("audit.zarr")
 
 
+def refusals(place):
+    """What reading, listing and writing say."""
+    for act in (place.read, place.has, lambda name: place.write(name, b"1")):
+        with pytest.raises(StoreError) as caught:
+            act("audit.zarr")
+        yield str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "the store refuses it with these credentials (403 Forbidden)"),
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "no credentials are set"),
+    ],
+)
+def test_credentials_that_are_none(variables, said, s3, monkeypatch):
+    """The cause, and what to do; nothing of a secret."""
+    for name, value in variables.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr("pardiff.storage.bucket.RETRY_SECONDS", 1)
+    for text in refusals(place_of(s3[0])):
+        assert said in text
+        assert "wrong" not in text
+        assert len(text.splitlines()) == 1
+
+
+def test_a_bucket_that_is_none(s3):
+    """Writing to it says so; one object that is not there is no error of the store."""
+    with pytest.raises(StoreError, match=r"the store knows no such bucket \(404 Not Found\)"):
+        place_of("s3://nobody/x").write("audit.zarr", b"1")
+
+
 def test_places_that_are_none():
     """Memory, and schemes that nobody knows."""
     with pytest.raises(InputError, match="gone with the process"):

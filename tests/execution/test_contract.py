@@ -126,7 +126,7 @@ def test_a_task_ships_a_few_hundred_bytes():
     """The task of a stored audit has no array in it: its size does not depend on the problem's."""
     code = Code("file", "digits_mlp.py", "digits_mlp", "0" * 64)
     task = StoredTask(
-        "/some/folder/with/a/longer/name/audits/digits_mlp", "1" * 64, code, 1, 1, "pointwise", Limits(60.0, 60.0)
+        "/some/folder/with/a/longer/name/audits/digits_mlp", "1" * 64, code, 1, 1, "pointwise", Limits(60.0, 60.0, 60.0)
     )
 
     assert len(cloudpickle.dumps(task)) < 600
