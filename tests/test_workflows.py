@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def problems(batch):
     return [
         (path, name)
         for path in WORKFLOWS
-        for name, value in _names(path).items()
+        for name, value in _names(path, nullcontext).items()
         if isinstance(value, ProblemFactory) and value.batch is batch
     ]
 
