@@ -9,6 +9,7 @@ from __future__ import annotations
 from pardiff.api import gradcheck, gradient, open_result, plan
 from pardiff.api import reconcile_store as reconcile
 from pardiff.batch import run
+from pardiff.diagnosis.finding import Finding
 from pardiff.errors import (
     ClusterError,
     FingerprintError,
@@ -26,7 +27,6 @@ from pardiff.evaluation.losses import SoftmaxCrossEntropy, SquaredError
 from pardiff.evaluation.stages import Affine, Elementwise
 from pardiff.execution.events import Progress
 from pardiff.problem.problem import Problem, problem
-from pardiff.reconciliation.findings import Finding
 from pardiff.reconciliation.verdicts import Verdict
 from pardiff.report import report
 from pardiff.result import GradcheckResult, GradientResult

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pardiff.diagnosis.finding import Finding
 from pardiff.errors import GradientMismatchError, InputError
 from pardiff.problem.parameters import Structure
-from pardiff.reconciliation.findings import Finding
 from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, worst
 from pardiff.reconciliation.verdicts import Verdict
 from pardiff.reporting.summary import Summary, summarize

@@ -16,7 +16,8 @@ BELOW = {
     "planning": {"errors", "problem", "numerics", "evaluation"},
     "storage": {"errors", "problem", "numerics", "evaluation", "planning"},
     "execution": {"errors", "logs", "problem", "numerics", "evaluation", "planning", "storage"},
-    "reconciliation": {"errors", "problem", "numerics", "evaluation", "planning", "storage"},
+    "diagnosis": {"errors", "problem"},
+    "reconciliation": {"errors", "problem", "numerics", "evaluation", "planning", "storage", "diagnosis"},
     "reporting": {"errors", "problem", "numerics", "evaluation", "planning", "storage", "reconciliation"},
     "testing": {"errors", "problem"},
 }

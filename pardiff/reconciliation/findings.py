@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from pardiff.diagnosis.finding import Finding
 from pardiff.evaluation.noise import CONFIDENCE
 from pardiff.planning.budget import CONFIDENCE as SEEN
 from pardiff.planning.budget import least_seen
@@ -19,20 +19,6 @@ SAME_VALUE, SAME_SINGLE = 1e-10, 1e-5
 
 CRASHES = ("fun ended the process", "fun did not come back", "fun was not tried")
 """How the reasons begin why fun has no value, where it is not that it raised."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that a reader of the report should know."""
-
-    array: str
-    """Name of the array, or empty where it concerns the whole run."""
-    kind: str
-    """``mismatch``, ``nonfinite``, ``error``, ``incomplete``, ``inconclusive``, ``kink``, ``nondeterministic``,
-    ``heterogeneous``, ``environment``, ``fast_path`` or ``precision``."""
-    message: str
-    evidence: dict[str, Any] = field(default_factory=dict)
-    """Numbers behind the sentence."""
 
 
 def array_finding(
@@ -67,11 +53,6 @@ def array_finding(
         differ = "differs" if counts["fail"] == 1 else "differ"
         most = f", most of all {labels}" if counts["fail"] > 1 else ""
         message = f"{counts['fail']:,} of {of} {differ}{most}: {values}"
-        if first["state"] == "kink":
-            message += (
-                "; the claim is none of the slopes beside it, as happens where several units are at their threshold at "
-                "once: move x0 off the kink to judge it"
-            )
     elif wrong_claims:
         kind = "nonfinite"
         message = f"the analytical derivative is not finite at {wrong_claims:,} of {of}: {labels}"

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pardiff.diagnosis.finding import Finding
 from pardiff.evaluation import estimate
 from pardiff.planning.waves import SEARCH
 from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
-from pardiff.reconciliation.findings import Finding, array_finding, contradictions, other_values, run_findings
+from pardiff.reconciliation.diagnosis import Failing, diagnose_arrays
+from pardiff.reconciliation.findings import array_finding, contradictions, other_values, run_findings
+from pardiff.reconciliation.stretch import array_rms, stretches
 from pardiff.reconciliation.verdicts import (
-    RootMeanSquare,
     Verdict,
     combine,
-    judge,
     needed_rtol,
     relative,
     tolerance,
 )
-from pardiff.storage.ledger import Ledger, leaf_tiles
+from pardiff.storage.ledger import Ledger
 from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, KINK, MISSING, NONFINITE, PASS, VERDICTS
 
 SEVERITY = {FAIL: 6, NONFINITE: 5, ERROR: 4, INCONCLUSIVE: 3, KINK: 2, PASS: 1, MISSING: 0}
@@ -117,45 +115,6 @@ class Reconciliation:
         return 0 if self.verdict is Verdict.PASS else 3
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """A part of one array, compared; every field has shape (k,)."""
-
-    leaf: Leaf
-    start: int
-    analytical: FloatArray
-    numerical: FloatArray
-    uncertainty: FloatArray
-    residual: FloatArray
-    verdict: NDArray[np.int8]
-    state: NDArray[Any]
-    nfev: NDArray[Any]
-    step: FloatArray
-
-
-def stretches(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float) -> Iterator[Stretch]:
-    """Compare one array, stretch by stretch, from what the blocks delivered."""
-    claimed = bool(ledger.info["claimed"])
-    for start, stop in leaf_tiles(leaf):
-        found = ledger.estimates(leaf.start + start, leaf.start + stop)
-        analytical = ledger.read("analytical", leaf, start, stop)
-        residual, verdict = judge(
-            analytical, found.numerical, found.uncertainty, found.margin, found.state, rms, rtol, atol, claimed=claimed
-        )
-        yield Stretch(
-            leaf, start, analytical, found.numerical, found.uncertainty, residual, verdict,
-            found.state, found.nfev, found.step,
-        )  # fmt: skip
-
-
-def array_rms(ledger: Ledger, leaf: Leaf) -> float:
-    """Root mean square of the numerical derivative of one array."""
-    rms = RootMeanSquare()
-    for start, stop in leaf_tiles(leaf):
-        rms.add(ledger.estimates(leaf.start + start, leaf.start + stop).numerical)
-    return rms.value
-
-
 def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[IntArray, IntArray]:
     """Coordinates without a PASS for which no step search has been made.
 
@@ -244,7 +203,7 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
     rtol, atol : float
         Tolerances.
     """
-    arrays = tuple(_array(ledger, leaf, rtol, atol) for leaf in ledger.layout.leaves if leaf.size)
+    arrays, findings = _diagnosed(ledger, rtol, atol)
     counts: Counter[str] = Counter()
     for array in arrays:
         counts.update(array.counts)
@@ -258,16 +217,43 @@ def reconcile(ledger: Ledger, rtol: float, atol: float) -> Reconciliation:
         verdict=verdict,
         counts={name: counts[name] for name in VERDICTS},
         arrays=arrays,
-        findings=(
-            *(finding for finding in run_findings(ledger) if finding.kind != "error" or counts["error"]),
-            *(array.finding for array in arrays if array.finding is not None),
-        ),
+        findings=_in_order(ledger, counts, findings),
         nfev=passes(ledger),
         claimed=bool(ledger.info["claimed"]),
         unfinished=unfinished,
         budget_spent=bool(ledger.info.get("budget_spent")),
         partial=bool(ledger.info.get("budget_spent") and ledger.info["settings"].get("partial")),
     )
+
+
+def _diagnosed(ledger: Ledger, rtol: float, atol: float) -> tuple[tuple[ArrayResult, ...], list[Finding]]:
+    """Results of all arrays, and what is to be said of them: of several first, then of each."""
+    leaves = {leaf.name: leaf for leaf in ledger.layout.leaves if leaf.size}
+    results = {name: _array(ledger, leaf, rtol, atol) for name, leaf in leaves.items()}
+    failing = [
+        Failing(leaves[name], result.rms, result.finding.message, result.finding.evidence)
+        for name, result in results.items()
+        if result.counts["fail"] and result.finding is not None
+    ]
+    passing = [name for name, result in results.items() if not result.wrong]
+    found = diagnose_arrays(ledger, failing, passing, rtol, atol)
+    findings = list(found.together)
+    for name, result in results.items():
+        own = found.by_array.get(name, [result.finding] if result.finding is not None else [])
+        findings += own
+        results[name] = replace(result, finding=own[0] if own else None)
+    return tuple(results.values()), findings
+
+
+GRAVE = ("nondeterministic", "heterogeneous", "error", "fast_path")
+"""Findings on the run that come before those on arrays, as they cast doubt on them."""
+
+
+def _in_order(ledger: Ledger, counts: Counter[str], findings: list[Finding]) -> tuple[Finding, ...]:
+    """All findings, those first by which the others are to be read."""
+    run = [finding for finding in run_findings(ledger) if finding.kind != "error" or counts["error"]]
+    first = [finding for finding in run if finding.kind in GRAVE]
+    return (*first, *findings, *(finding for finding in run if finding.kind not in GRAVE))
 
 
 def passes(ledger: Ledger) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 
 from pardiff.evaluation.estimate import KINKED
 from pardiff.problem.parameters import Leaf
-from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, stretches, worst
+from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, worst
+from pardiff.reconciliation.stretch import stretches
 from pardiff.reconciliation.verdicts import Verdict
 from pardiff.storage.ledger import Ledger, leaf_tiles
 from pardiff.storage.schema import FAIL, INCONCLUSIVE, NONFINITE, VERDICTS

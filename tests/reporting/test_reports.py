@@ -165,4 +165,5 @@ def test_findings_name_arrays_and_entries():
     """The report of a fault names the array and its entries."""
     text = str(pardiff.gradcheck(plant(two_layers(), (5, 7), -1.0)))
 
-    assert "first/W: 2 of 12 entries differ, most of all first/W[" in text
+    assert "first/W[[1, 2], [1, 2]]" not in text
+    assert "has the wrong sign; 2 of 12 entries differ, most of all first/W[" in text

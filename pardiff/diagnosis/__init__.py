@@ -1,0 +1,1 @@
+"""What is wrong with a gradient: the shortest description of how the claim differs from the numerical derivative."""

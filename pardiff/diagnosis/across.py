@@ -1,0 +1,164 @@
+"""What several failing arrays have in common."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pardiff.diagnosis.evidence import Evidence
+from pardiff.diagnosis.finding import CERTAIN, LIKELY, Finding
+from pardiff.diagnosis.names import name_factor
+from pardiff.diagnosis.rules import Diagnosis
+
+SAME = 1e-5
+"""Relative difference of factors that are the same."""
+ROUND = 1e-6
+"""Relative difference of a norm from a round number."""
+MOST_PAIRS = 64
+"""Failing arrays that are compared with each other, in pairs."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A failing array with what was found for it alone."""
+
+    evidence: Evidence
+    diagnoses: Sequence[Diagnosis]
+    norm: float
+    """Of the whole claim."""
+
+
+def across(
+    cases: Sequence[Case], names: Sequence[str], passing: Sequence[str], norm: float, sizes: Mapping[int, str]
+) -> list[Finding]:
+    """Findings on several arrays.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Arrays that fail, in the order of the parameters.
+    names : sequence of str
+        All arrays, in that order.
+    passing : sequence of str
+        Those that pass.
+    norm : float
+        Of the claim over all arrays.
+    sizes : mapping of int to str
+        Lengths of axes, by which factors are named.
+    """
+    if len(cases) < 2:
+        return []
+    return [*_swapped(cases), *_common_factor(cases, passing, norm, sizes), *_upstream(cases, names, passing)]
+
+
+def _swapped(cases: Sequence[Case]) -> list[Finding]:
+    """Pairs of arrays that hold each other's derivatives."""
+    found: list[Finding] = []
+    used: set[str] = set()
+    some = cases[:MOST_PAIRS]
+    for i, one in enumerate(some):
+        for other in some[i + 1 :]:
+            p, q = one.evidence, other.evidence
+            if {p.name, q.name} & used:
+                continue
+            for turned in (False, True):
+                if not (_holds(p, q, turned) and _holds(q, p, turned)):
+                    continue
+                used |= {p.name, q.name}
+                as_transposes = ", transposed" if turned else ""
+                message = f"{p.name} and {q.name} are swapped: each has the derivative of the other{as_transposes}"
+                evidence = {"arrays": [p.name, q.name], "transposed": turned}
+                found.append(Finding("", "swapped", message, evidence, confidence=CERTAIN))
+                break
+    return found
+
+
+def _holds(p: Evidence, q: Evidence, turned: bool) -> bool:
+    """Whether the claim for p is the derivative of q."""
+    d, u, known, axes = q.d, q.u, q.known, q.axes
+    if turned:
+        d, u, known, axes = d.T, u.T, known.T, axes[::-1]
+        if d.ndim < 2:
+            return False
+    if p.a.shape != d.shape or not all(np.array_equal(i, j) for i, j in zip(p.axes, axes, strict=True)):
+        return False
+    told = p.known & known
+    return bool(told.any()) and bool((p.fits(d, u) | ~told).all())
+
+
+def _common_factor(
+    cases: Sequence[Case], passing: Sequence[str], norm: float, sizes: Mapping[int, str]
+) -> list[Finding]:
+    """One factor in all arrays."""
+    factors = []
+    for case in cases:
+        first = case.diagnoses[0]
+        if len(case.diagnoses) > 1 or first.where or first.kind not in ("factor", "sign"):
+            return []
+        factors.append(float(first.numbers.get("factor", math.nan)))  # type: ignore[arg-type]
+    middle = float(np.median(factors))
+    if not all(abs(factor - middle) <= SAME * abs(middle) for factor in factors):
+        return []
+    of = "all arrays have" if not passing else f"all {len(cases)} arrays that fail have"
+    if abs(middle + 1) < SAME:
+        message = f"{of} the wrong sign, as of a loss that is maximised, or a residual taken the other way round"
+        return [Finding("", "common_factor", message, {"factor": -1.0}, confidence=CERTAIN)]
+    known = name_factor(middle, sizes)
+    text = f"{middle:.7g}" if not known or "(" in known[0] else known[0]
+    round_norm = float(f"{norm:.1g}")
+    if not passing and abs(norm - round_norm) <= ROUND * round_norm:
+        reason = f"the norm of the whole claim is {round_norm:g}: it is clipped, or normalised, to that"
+        evidence = {"factor": middle, "norm": norm}
+    else:
+        reason = "as of a scaled loss, or a mean in place of a sum"
+        evidence = {"factor": middle}
+    message = f"{of} the same factor, {text}; {reason}"
+    return [Finding("", "common_factor", message, evidence, confidence=CERTAIN)]
+
+
+def layer_of(name: str) -> str:
+    """The layer that an array belongs to: what is before the last slash, or a number at its end.
+
+    >>> [layer_of(name) for name in ("hidden2/W", "W1", "b1", "scale")]
+    ['hidden2', '1', '1', 'scale']
+    """
+    if "/" in name:
+        return name.rpartition("/")[0]
+    number = re.search(r"\d+$", name)
+    return number.group() if number else name
+
+
+def _upstream(cases: Sequence[Case], names: Sequence[str], passing: Sequence[str]) -> list[Finding]:
+    """All arrays up to some layer are wrong and all behind it right, as if one layer's backward pass were wrong."""
+    wrong = {case.evidence.name for case in cases}
+    if len(wrong) + len(passing) < len(names) or not passing:
+        return []
+    layers = list(dict.fromkeys(layer_of(name) for name in names))
+    bad = [all(name in wrong for name in names if layer_of(name) == layer) for layer in layers]
+    good = [not any(name in wrong for name in names if layer_of(name) == layer) for layer in layers]
+    for order, side in ((1, "behind"), (-1, "before")):
+        states, ordered = list(zip(bad, good, strict=True))[::order], layers[::order]
+        count = next((i for i, (is_bad, _) in enumerate(states) if not is_bad), len(states))
+        if count and all(is_good for _, is_good in states[count:]):
+            first_right, last_wrong = ordered[count], ordered[count - 1]
+            at_once = [name for name in names if layer_of(name) in ordered[:count]]
+            many = f"{', '.join(at_once[:4])}{' and more' if len(at_once) > 4 else ''}"
+            other = "before" if side == "behind" else "behind"
+            message = (
+                f"all arrays up to {_named(last_wrong, names)} are wrong ({many}) and all {side} it are right: look at "
+                f"where the gradient is carried back from {_named(first_right, names)} to the layer {other} it, rather "
+                f"than at each array"
+            )
+            evidence = {"wrong": at_once, "right_from": first_right}
+            return [Finding("", "upstream", message, evidence, confidence=LIKELY)]
+    return []
+
+
+def _named(layer: str, names: Sequence[str]) -> str:
+    """A layer by its name, or by those of its arrays where it is a number."""
+    members = [name for name in names if layer_of(name) == layer]
+    return layer if layer in members or not layer.isdigit() else ", ".join(members[:3])

@@ -1,0 +1,213 @@
+"""The shortest description of what is wrong with one array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pardiff.diagnosis.evidence import WORD, Candidate, Evidence, Mask, Region
+from pardiff.diagnosis.finding import CERTAIN, LIKELY, POSSIBLE
+from pardiff.diagnosis.regions import ELEMENTS, regions
+from pardiff.diagnosis.relations import related, rounded
+from pardiff.diagnosis.residuals import residual
+from pardiff.diagnosis.structures import structured
+
+KINDS = {
+    "nonfinite": "the claim is not a finite number",
+    "detached": "the whole claim is exactly zero",
+    "zero": "a part of the claim is exactly zero",
+    "sign": "the sign is wrong",
+    "factor": "a constant factor",
+    "clipped": "values are clipped",
+    "absolute": "the sign is lost",
+    "swapped": "two arrays are swapped",
+    "transposed": "axes are permuted",
+    "flipped": "an axis is reversed",
+    "shifted": "entries are shifted along an axis",
+    "reordered": "row-major and column-major order are mixed up",
+    "permuted": "slices or entries are permuted",
+    "symmetrised": "the claim is mixed with its transpose",
+    "triangle": "one triangle of a matrix is not filled",
+    "precision": "the claim was computed in lower precision",
+    "slice": "a row, a column, a border, a tail or a stride is wrong",
+    "mask": "what is wrong lies on a diagonal, off it, or where x0 has some property",
+    "slice_factor": "a factor for each index of an axis",
+    "proportional": "a term proportional to x0 or its sign is missing or too much",
+    "chain": "an inner derivative that depends on x0 is missing or too much",
+    "affine": "a constant is added",
+    "low_rank": "a term of low rank is missing or too much",
+    "normalisation": "mean or variance of a normalisation is taken to be fixed",
+    "reduction": "a sum or mean takes the place of the entries",
+    "centred": "the mean is missing",
+    "cumulative": "a cumulative sum, or differences, take the place of the entries",
+    "elements": "a few single entries are wrong",
+    "unstructured": "no pattern was found",
+    "numerical": "the numerical derivative itself is in doubt",
+    "kink": "the claim is none of the slopes beside a kink",
+    "common_factor": "all arrays have the same factor",
+    "upstream": "all arrays before a layer are wrong: its backward pass is",
+}
+"""Kinds of findings on a wrong gradient."""
+
+MOST_FINDINGS = 3
+"""Descriptions of one array, one for what the others leave open."""
+LEAST_SAVED = 4.0
+"""Bits that a description must save."""
+SURE, APART = 60.0, 20.0
+"""Bits saved, and by which no other kind comes near, from which a description is certain."""
+RIVAL = 8.0
+"""Bits within which another description is named too."""
+OPEN_BITS = 16.0
+"""Bits for the number of an entry whose place is known."""
+MANY, SAYS_ALL = 1000, 60.0
+"""Failing entries of which one short description of all of them is no chance, and the bits that it may take."""
+LEFT_OVER = 0.02
+"""Share of the failing entries that may be left without a description of their own."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with an array, or a part of it."""
+
+    kind: str
+    says: str
+    """From the verb on."""
+    where: str
+    confidence: str
+    explained: int
+    """Failing entries that it explains, of those that were looked at."""
+    rival: str
+    """Another description that is about as short; empty if there is none."""
+    numbers: dict[str, object]
+
+
+def diagnose(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
+    """Descriptions of what is wrong with an array, the one that explains most first.
+
+    Descriptions are compared by their length in bits, as in the minimum description length principle [1]_: a relation,
+    a part of the array and each number in them cost some bits, and each failing entry that is not explained, or passing
+    one that is contradicted, costs as much as listing it does.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    sizes : mapping of int to str
+        Lengths of axes of the problem, by which factors are named.
+
+    Returns
+    -------
+    list of Diagnosis
+        Never empty where something fails; the last is ``unstructured`` or ``elements`` where nothing fits.
+
+    References
+    ----------
+    .. [1] J. Rissanen, "Modeling by shortest data description", Automatica 14 (1978) 465-471.
+    """
+    left = evidence.fail & evidence.known
+    total = int(np.count_nonzero(left))
+    found: list[Diagnosis] = []
+    while len(found) < MOST_FINDINGS and np.count_nonzero(left) > (LEFT_OVER * total if found else 0):
+        ranked = _ranked(evidence, left, sizes, first=not found)
+        if not ranked or ranked[0][0] < LEAST_SAVED:
+            break
+        best = ranked[0][3]
+        if best.kind == "unstructured":
+            break
+        explained = left & best.fits & best.compared
+        found.append(_described(best, ranked, evidence, explained))
+        left &= ~explained
+    rest = int(np.count_nonzero(left))
+    if not found or (rest > LEFT_OVER * total and len(found) < MOST_FINDINGS):
+        found.append(_rest(evidence, left, rest, total))
+    return found
+
+
+def _ranked(
+    evidence: Evidence, left: Mask, sizes: Mapping[int, str], first: bool
+) -> list[tuple[float, float, int, Candidate]]:
+    """Descriptions by the bits that they save, the best first; of many entries, the first that says all is enough."""
+    total = int(np.count_nonzero(left))
+    ranked = []
+    for number, candidate in enumerate(_candidates(evidence, left, sizes, first)):
+        saved = candidate.saved(evidence, left)
+        ranked.append((saved, -candidate.bits, number, candidate))
+        if total >= MANY and saved >= WORD * total - SAYS_ALL:
+            break
+    return sorted(ranked, key=lambda item: item[:2], reverse=True)
+
+
+def _candidates(evidence: Evidence, left: Mask, sizes: Mapping[int, str], first: bool) -> Iterator[Candidate]:
+    for region in regions(evidence, left):
+        yield from related(evidence, region, sizes)
+        if region.words not in ("single entries", "a single entry"):
+            yield _wrong(evidence, region)
+    if first:
+        yield from structured(evidence)
+        yield from residual(evidence)
+        yield from rounded(evidence)
+
+
+def _wrong(evidence: Evidence, region: Region) -> Candidate:
+    """A region is wrong, in no relation that is known."""
+    fits = evidence.fail & region.mask | ~evidence.fail
+    if not region.where:
+        return Candidate("unstructured", "", 0.0, fits, evidence.known, region, entry_bits=OPEN_BITS)
+    kind = "slice" if region.axis is not None or ":" in region.where else "mask"
+    says = f"is wrong ({region.words}), in no simple relation to the derivative"
+    return Candidate(kind, says, region.bits, fits, evidence.known, region, entry_bits=OPEN_BITS)
+
+
+def _described(
+    best: Candidate, ranked: list[tuple[float, float, int, Candidate]], evidence: Evidence, explained: Mask
+) -> Diagnosis:
+    count = int(np.count_nonzero(explained))
+    kind, says = _renamed(best, evidence)
+    where = best.region.where if best.region else ""
+    saved = ranked[0][0]
+    rivals = [(s, c) for s, _, _, c in ranked[1:] if _renamed(c, evidence)[0] != kind]
+    gap = saved - rivals[0][0] if rivals else SURE
+    if count <= best.unknowns + (best.unknowns > 0):
+        confidence = POSSIBLE
+    else:
+        confidence = CERTAIN if saved >= SURE and gap >= APART else LIKELY
+    rival = rivals[0][1].says if rivals and gap < RIVAL and rivals[0][0] >= LEAST_SAVED else ""
+    return Diagnosis(kind, says, where, confidence, count, rival, best.numbers)
+
+
+def _renamed(candidate: Candidate, evidence: Evidence) -> tuple[str, str]:
+    """Kind and words, where a region gives a relation a name of its own."""
+    where = candidate.region.where if candidate.region else ""
+    if candidate.kind == "zero":
+        if not where:
+            return "detached", "is exactly zero everywhere, as if it were not connected to the loss"
+        if "[i <" in where or "[i >" in where:
+            assert candidate.region is not None
+            return "triangle", f"is exactly zero {candidate.region.words}: only the other triangle is filled"
+    return candidate.kind, candidate.says
+
+
+def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
+    """What nothing describes."""
+    a, d = evidence.a[left], evidence.d[left]
+    if evidence.a.size == 1:
+        ratio, difference = float(a[0] / d[0]) if d[0] else float("nan"), float(a[0] - d[0])
+        says = (
+            f"is {ratio:.6g} times the derivative, or {difference:.6g} more: a single entry does not tell whether a "
+            f"factor or a term is wrong"
+        )
+        return Diagnosis("factor", says, "", POSSIBLE, rest, "", {"factor": ratio, "offset": difference})
+    if rest <= ELEMENTS and rest < total + (rest < 0.2 * evidence.a.size):
+        return Diagnosis("elements", "is wrong in single entries, in no pattern", "", LIKELY, rest, "", {})
+    with np.errstate(all="ignore"):
+        sizes = np.linalg.norm(a), np.linalg.norm(d)
+        cosine, ratio = float(a @ d / (sizes[0] * sizes[1])), float(sizes[0] / sizes[1])
+    says = (
+        f"is in no simple relation to the derivative: the cosine between the two is {cosine:.3g}, and the ratio of "
+        f"their norms {ratio:.3g}"
+    )
+    return Diagnosis("unstructured", says, "", LIKELY, rest, "", {"cosine": cosine, "norm_ratio": ratio})
+
+
+__all__ = ["KINDS", "WORD", "Diagnosis", "diagnose"]
