@@ -53,6 +53,7 @@ def gradcheck(
     executor: Any = None,
     store: str | Path | None = None,
     seed: int | None = None,
+    jitter: float | None = None,
     progress: Watcher | None = None,
 ) -> GradcheckResult:
     """Compare an analytical gradient with numerical differentiation, entry by entry.
@@ -124,7 +125,10 @@ def gradcheck(
         Folder, or prefix of an object store such as ``s3://bucket/run``, in which the audit is kept, and from which an
         interrupted one goes on.
     seed : int
-        Seed of what is drawn: the directions in which the noise of fun is measured (default 0).
+        Seed of what is drawn: the directions in which the noise of fun is measured (default 0), and the jitter.
+    jitter : float
+        Move each parameter of x0 by up to this part of its size, the same way in every run with the same seed and
+        within the bounds: at a point with zeros, ones or a symmetry some faults do not show.
     progress : callable or None
         Called with a `Progress` after each block.
 
@@ -175,6 +179,7 @@ def gradcheck(
         batch_size,
         memory,
         seed,
+        jitter,
         deadline,
         budget,
     )

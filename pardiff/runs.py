@@ -292,6 +292,7 @@ def _info(name: str, target: str, settings: Settings, start: Start, wasted: int)
             "rows": start.rows,
             "doubt": start.doubt,
             "declined": start.declined,
+            "unsteady": list(start.unsteady),
             "worker": worker_name(),
         },
         "provenance": provenance(),

@@ -32,7 +32,7 @@ def test_signature_of_gradcheck():
 
     agreed = [
         "fun", "grad", "x0", "args", "bounds", "method", "order", "rel_step", "abs_step", "rtol", "atol", "mode",
-        "block_size", "executor", "store", "seed", "progress",
+        "block_size", "executor", "store", "seed", "jitter", "progress",
     ]  # fmt: skip
     assert [name for name in names if name in agreed] == agreed
     assert set(names) - set(agreed) == {

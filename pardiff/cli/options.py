@@ -21,6 +21,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that stand for `Settings`."""
     for option in (
         click.option("--seed", type=int, help="Seed of the directions in which noise is measured."),
+        click.option("--jitter", type=float, metavar="PART", help="Move x0 by this part of its size, within bounds."),
         click.option("--confirm", type=float, metavar="PART", help="What another worker does again.  [default: 0.005]"),
         click.option("--partial", is_flag=True, default=None, help="Judge what a budget has allowed to check."),
         click.option("--budget", metavar="AMOUNT", help="Passes (1e6) or time (90s, 10m, 2h) that may be spent."),

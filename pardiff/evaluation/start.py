@@ -17,9 +17,11 @@ from pardiff.evaluation.fast import Doubt, Fast, one_of_each
 from pardiff.evaluation.noise import REPEATS, Noise, measure_noise, measure_relative_noise, measure_scatter
 from pardiff.evaluation.paths import BATCHED, POINTWISE, Path, choose_path, seconds_per_pass
 from pardiff.evaluation.pointwise import Pointwise
+from pardiff.evaluation.unsteady import unsteady_arrays
 from pardiff.numerics.differences import Precision
 from pardiff.numerics.noise import has_single_precision
 from pardiff.problem.bounds import check_inside, parse_bounds
+from pardiff.problem.jitter import jitter
 from pardiff.problem.parameters import (
     FloatArray,
     Layout,
@@ -60,6 +62,8 @@ class Start:
     """Typical size of the parameters, by array."""
     analytical: FloatArray | None
     """Flat, shape (n,); None where the problem has no gradient."""
+    unsteady: tuple[str, ...]
+    """Arrays in which grad, called again, gives other derivatives."""
     value: float
     """fun at x0."""
     repeat: float
@@ -118,6 +122,12 @@ def evaluate_start(problem: Problem, options: Settings, doubt: str = "") -> tupl
     typical = parse_typical(layout, options.typical)
     if bounds is not None:
         check_inside(layout, flatten(layout, arrays), bounds)
+    if options.jitter is not None:
+        if problem.grad is not None and not callable(problem.grad):
+            raise InputError(
+                "jitter: grad is given as numbers, which hold at x0 alone; expected one that can be called"
+            )
+        jitter(layout, arrays, options.jitter, typical, bounds, options.seed or 0)
     plain = Pointwise(problem.fun, problem.args, layout, arrays, terms=problem.terms)
     value = _at_x0(problem, plain)
     at = Coordinates.of(plain, np.arange(layout.size), bounds, typical)
@@ -153,6 +163,7 @@ def evaluate_start(problem: Problem, options: Settings, doubt: str = "") -> tupl
         bounds=bounds,
         typical=typical,
         analytical=value.analytical,
+        unsteady=value.unsteady,
         value=value.first,
         repeat=value.second,
         sigma=sigma,
@@ -263,6 +274,8 @@ class _Value:
     raw: FloatArray
     """What fun returned, flattened."""
     analytical: FloatArray | None
+    unsteady: tuple[str, ...]
+    """Arrays in which grad, called again, gives other derivatives."""
     seconds: float
     """Duration of the second call."""
 
@@ -279,6 +292,7 @@ def _at_x0(problem: Problem, evaluator: Pointwise) -> _Value:
     _check_finite(first, second)
     evaluator.check_unchanged()
     analytical, third = None, second
+    unsteady: tuple[str, ...] = ()
     if problem.grad is not None:
         gradient = problem.grad
         if callable(gradient):
@@ -287,6 +301,10 @@ def _at_x0(problem: Problem, evaluator: Pointwise) -> _Value:
             raise InputError("grad returned None; expected a gradient with the structure of x0")
         analytical = parse_gradient(evaluator.layout, gradient)
         evaluator.check_unchanged()
+        if callable(problem.grad):
+            again = parse_gradient(evaluator.layout, _call(evaluator.x, evaluator.args, "grad", problem.grad))
+            evaluator.check_unchanged()
+            unsteady = unsteady_arrays(evaluator.layout, analytical, again)
         third = (
             evaluator.take(_call(evaluator.x, evaluator.args, "fun", problem.fun)) if callable(problem.grad) else second
         )
@@ -296,7 +314,7 @@ def _at_x0(problem: Problem, evaluator: Pointwise) -> _Value:
                 "change args or other data that fun uses"
             )
     second = third if third != first else second  # a fun that is random now and then
-    return _Value(first, second, itemsize, np.asarray(raw, dtype=float).reshape(-1), analytical, seconds)
+    return _Value(first, second, itemsize, np.asarray(raw, dtype=float).reshape(-1), analytical, unsteady, seconds)
 
 
 def _epsilon(found: Noise, itemsize: int, parameters: int) -> float:

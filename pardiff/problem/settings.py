@@ -64,6 +64,8 @@ class Settings:
     """Bytes that the parameters of a batch may take (default 32e6)."""
     seed: int | None = None
     """Seed of what is drawn (default 0): the directions in which the noise of fun is measured."""
+    jitter: float | None = None
+    """Move x0, and with it the test, by up to this part of each parameter's size, the same way in every run."""
     deadline: float | None = None
     """Seconds that the passes of one parameter may take on a Dask worker until they count as hung; default a minute,
     or a hundred times what was measured."""
@@ -91,7 +93,7 @@ class Settings:
             raise InputError(f"partial: got {self.partial!r}; expected true or false")
         if self.stencil is not None and (self.method or self.order):
             raise InputError("stencil: got one together with a method or an order; it takes the place of both")
-        for name in ("rel_step", "abs_step", "memory", "deadline"):
+        for name in ("rel_step", "abs_step", "memory", "jitter", "deadline"):
             object.__setattr__(self, name, _number(name, getattr(self, name), positive=True))
         if self.deadline is not None and self.deadline > LONGEST_DEADLINE:
             raise InputError(f"deadline: got {self.deadline:g} s; expected at most {LONGEST_DEADLINE:g}")

@@ -134,6 +134,13 @@ def run_findings(ledger: Ledger) -> list[Finding]:
             f"confidence; fix its seed to certify more"
         )
         findings.append(Finding("", "nondeterministic", message, {"values": [value, repeat], "sigma": start["sigma"]}))
+    if start["unsteady"]:
+        names = ", ".join(start["unsteady"][:4])
+        message = (
+            f"grad is not deterministic: called twice at x0 it gave different derivatives in {names}; what is said of "
+            f"the claim is of the first"
+        )
+        findings.append(Finding("", "nondeterministic", message, {"arrays": start["unsteady"]}))
     findings += [Finding("", "environment", message) for message in ledger.info.get("environment", [])]
     if start["doubt"]:
         message = f"the fast path was not taken, fun was called for every pass: {start['doubt']}"

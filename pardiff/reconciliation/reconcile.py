@@ -15,6 +15,7 @@ from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
 from pardiff.reconciliation.diagnosis import Failing, diagnose_arrays
 from pardiff.reconciliation.findings import array_finding, contradictions, other_values, run_findings
 from pardiff.reconciliation.stretch import array_rms, stretches
+from pardiff.reconciliation.testpoint import test_point
 from pardiff.reconciliation.verdicts import (
     Verdict,
     combine,
@@ -253,7 +254,7 @@ def _in_order(ledger: Ledger, counts: Counter[str], findings: list[Finding]) -> 
     """All findings, those first by which the others are to be read."""
     run = [finding for finding in run_findings(ledger) if finding.kind != "error" or counts["error"]]
     first = [finding for finding in run if finding.kind in GRAVE]
-    return (*first, *findings, *(finding for finding in run if finding.kind not in GRAVE))
+    return (*first, *findings, *(finding for finding in run if finding.kind not in GRAVE), *test_point(ledger))
 
 
 def passes(ledger: Ledger) -> int:

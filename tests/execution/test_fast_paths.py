@@ -158,7 +158,7 @@ def test_a_foreign_cluster_is_told_of(external):
     result = pardiff.gradcheck(lambda x: float(x @ x), lambda x: 2 * x, np.ones(3), executor=external[0])
 
     assert result.passed
-    (finding,) = result.findings
+    (finding,) = (f for f in result.findings if f.kind != "test_point")
     assert finding.kind == "environment"
     assert "MALLOC_TRIM_THRESHOLD_=65536" in finding.message
 

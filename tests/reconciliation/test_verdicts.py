@@ -85,7 +85,7 @@ def test_all_verdicts_in_one_audit():
     }  # fmt: skip
     assert result.verdict is pardiff.Verdict.FAIL
     assert result.exit_status == 1
-    assert {f.kind for f in result.findings} == {"elements", "error"}
+    assert {f.kind for f in result.findings} == {"elements", "error", "test_point"}
     assert "at x[4] fun raised ValueError: poison" in str(result)
 
 
