@@ -12,6 +12,7 @@ from pardiff.diagnosis.finding import Finding
 from pardiff.errors import GradientMismatchError, InputError
 from pardiff.problem.parameters import Structure
 from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, worst
+from pardiff.reconciliation.selftest import SelfTest, self_test
 from pardiff.reconciliation.verdicts import Verdict
 from pardiff.reporting.summary import Summary, summarize
 from pardiff.reporting.terminal import render_terminal
@@ -87,6 +88,26 @@ class GradcheckResult:
             raise InputError(f"no array {array!r}; {closest(array, names)}")
         settings = self._ledger.info["settings"]
         return worst(self._ledger, self._reconciliation, settings["rtol"], settings["atol"], count, array)
+
+    def self_test(self) -> tuple[SelfTest, ...]:
+        """What this audit would have caught: known faults, planted in a copy of the claim; fun is not called.
+
+        Returns
+        -------
+        tuple of SelfTest
+            By array: at how many entries a factor of 1.01, or a wrong sign, would have failed; how many slices could
+            have been dropped; whether a transpose would have failed; and the smallest relative error that would.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pardiff
+        >>> (test,) = pardiff.gradcheck(lambda x: float(np.sum(x**3)), lambda x: 3 * x**2, np.ones(4)).self_test()
+        >>> test.factor, test.sign, test.slices, test.largest_error < 1e-5
+        (4, 4, (4, 4), True)
+        """
+        settings = self._ledger.info["settings"]
+        return self_test(self._ledger, settings["rtol"], settings["atol"])
 
     def raise_for_verdict(self) -> GradcheckResult:
         """Return the result if it passed; raise `GradientMismatchError` with the report if not."""

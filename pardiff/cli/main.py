@@ -144,7 +144,7 @@ def run(
 
 def _announce(outcome: Any) -> None:
     """Print what became of a problem."""
-    from pardiff.reporting.terminal import printable
+    from pardiff.reporting.plain import printable
 
     if outcome.name in GUARD.over:
         return  # said already, by a process that was ended later
@@ -187,7 +187,7 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
     from pardiff.batch import select
     from pardiff.cli.progress import duration
     from pardiff.problem.targets import Broken
-    from pardiff.reporting.terminal import printable
+    from pardiff.reporting.plain import printable
     from pardiff.reporting.text import table
 
     rows: list[list[str]] = []
@@ -319,7 +319,7 @@ def show(store: str, worst: int, array: str | None, sweep: str | None, target: s
             arrays=tuple(a for a in summary.arrays if a.name == array),
             findings=tuple(f for f in summary.findings if f["array"] in ("", array)),
         )
-    _print_report(render_terminal(summary, worst))
+    _print_report(render_terminal(summary, worst, everything=True))
     sys.exit(result.exit_status)
 
 

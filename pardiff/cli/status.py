@@ -8,7 +8,7 @@ from typing import Any
 from pardiff.cli.progress import duration
 from pardiff.errors import StoreError
 from pardiff.reconciliation.reconcile import passes
-from pardiff.reporting.terminal import printable
+from pardiff.reporting.plain import printable
 
 RECENT = 50
 """Blocks at the end from which the rate is taken."""

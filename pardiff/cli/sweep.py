@@ -9,9 +9,9 @@ from pardiff.api import sweep
 from pardiff.errors import InputError, TargetError
 from pardiff.problem.settings import Settings
 from pardiff.problem.targets import Broken, find_targets
+from pardiff.reporting.plain import printable
 from pardiff.reporting.summary import step_curve
 from pardiff.reporting.sweep import render_sweep
-from pardiff.reporting.terminal import printable
 
 
 def swept_text(result: Any, label: str, target: str | None) -> str:

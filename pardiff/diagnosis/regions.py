@@ -105,7 +105,7 @@ def _selection(wrong: IntArray, known: IntArray, length: int) -> _Selection | No
     if len(wrong) == 2 and place[0] == 0 and place[1] == len(known) - 1:
         return _Selection("[0, -1]", "the first and the last", wrong, 5.0)
     step = int(np.gcd.reduce(np.diff(wrong)))
-    if step > 1 and np.array_equal(known[known % step == first % step], wrong):
+    if step > 1 and len(wrong) > 2 and np.array_equal(known[known % step == first % step], wrong):
         start = "" if first % step == 0 else str(first % step)
         return _Selection(f"{start}::{step}", f"every {step}. from {first % step}", wrong, 8 + 2 * math.log2(step))
     rest = np.setdiff1d(known, wrong)

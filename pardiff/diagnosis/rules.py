@@ -173,7 +173,10 @@ def _described(
     else:
         confidence = CERTAIN if saved >= SURE and gap >= APART else LIKELY
     rival = rivals[0][1].says if rivals and gap < RIVAL and rivals[0][0] >= LEAST_SAVED else ""
-    return Diagnosis(kind, says, where, confidence, count, rival, best.numbers)
+    numbers = dict(best.numbers)
+    if best.region is not None and best.region.axis is not None:
+        numbers |= {"slice_axis": best.region.axis, "slice_indices": list(best.region.indices)}
+    return Diagnosis(kind, says, where, confidence, count, rival, numbers)
 
 
 def _renamed(candidate: Candidate, evidence: Evidence) -> tuple[str, str]:
@@ -204,8 +207,8 @@ def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
         sizes = np.linalg.norm(a), np.linalg.norm(d)
         cosine, ratio = float(a @ d / (sizes[0] * sizes[1])), float(sizes[0] / sizes[1])
     says = (
-        f"is in no simple relation to the derivative: the cosine between the two is {cosine:.3g}, and the ratio of "
-        f"their norms {ratio:.3g}"
+        f"is in no simple relation to the derivative: the cosine between the two is {cosine:.6g}, and the ratio of "
+        f"their norms {ratio:.6g}"
     )
     return Diagnosis("unstructured", says, "", LIKELY, rest, "", {"cosine": cosine, "norm_ratio": ratio})
 

@@ -45,7 +45,8 @@ class Problem:
     **options
         Any option of `gradcheck` that this problem pins: ``method``, ``order``, ``rel_step``,
         ``abs_step``, ``stencil``, ``refine``, ``typical``, ``rtol``, ``atol``, ``mode``, ``block_size``,
-        ``batch_size``, ``memory``, ``seed``, ``jitter``, ``deadline``, ``budget``, ``confirm``, ``partial``.
+        ``batch_size``, ``memory``, ``seed``, ``jitter``, ``deadline``, ``budget``, ``confirm``, ``partial``,
+        ``self_test``.
 
     Examples
     --------

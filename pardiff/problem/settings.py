@@ -24,7 +24,7 @@ MOST_OFFSETS = 16
 """Points of a stencil: weights of wider ones lose their digits."""
 LONGEST_DEADLINE = 1e7
 """Seconds, a third of a year; clocks count no further than some hundred years."""
-OPERATIONAL = ("block_size", "batch_size", "memory", "deadline", "budget", "confirm", "partial")
+OPERATIONAL = ("block_size", "batch_size", "memory", "deadline", "budget", "confirm", "partial", "self_test")
 """Options that change how an audit is carried out and not what it finds."""
 FARTHEST_OFFSET = 64
 """Of a stencil; beyond it a step small enough for the farthest point is too small for the nearest."""
@@ -76,6 +76,8 @@ class Settings:
     """Part of all parameters that another worker evaluates again (default 0.005 of long jobs on several workers)."""
     partial: bool | None = None
     """Whether an audit that its budget has ended is judged by what it has checked, instead of being incomplete."""
+    self_test: bool | None = None
+    """Whether reports say which known faults the audit would have caught."""
 
     def __post_init__(self) -> None:
         """Check each option that is set."""
@@ -89,8 +91,9 @@ class Settings:
         object.__setattr__(self, "confirm", _number("confirm", self.confirm, positive=False))
         if self.confirm is not None and self.confirm > 1:
             raise InputError(f"confirm: got {self.confirm:g}; expected a part, from 0 to 1")
-        if self.partial is not None and not isinstance(self.partial, bool):
-            raise InputError(f"partial: got {self.partial!r}; expected true or false")
+        for name in ("partial", "self_test"):
+            if not isinstance(getattr(self, name), bool | None):
+                raise InputError(f"{name}: got {getattr(self, name)!r}; expected true or false")
         if self.stencil is not None and (self.method or self.order):
             raise InputError("stencil: got one together with a method or an order; it takes the place of both")
         for name in ("rel_step", "abs_step", "memory", "jitter", "deadline"):

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pardiff.reporting.plots import heat_map, scatter, step_curve
+from pardiff.diagnosis.rules import KINDS
+from pardiff.reporting.plain import printable
+from pardiff.reporting.plots import heat_map, histogram, scatter, step_curve
 from pardiff.reporting.summary import Summary
 from pardiff.reporting.sweep import verdict_of
-from pardiff.reporting.terminal import printable
 from pardiff.reporting.text import (
     ARRAY_COLUMNS,
+    SELF_TEST_COLUMNS,
     WORST_COLUMNS,
     array_rows,
+    coverage,
     effort,
-    finding_line,
+    self_test_rows,
     worst_rows,
 )
+
+MOST_FINDINGS = 100
+"""Findings on a page; of several hundred wrong arrays the rest is in report.json."""
+CAPTION = 160
+"""Characters of a finding below a map."""
 
 
 @cache
@@ -31,11 +43,18 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.filters["printable"] = printable
+    script = (resources.files("pardiff.reporting") / "templates" / "page.js").read_text(encoding="utf-8")
+    # the page allows this script and no other, whatever a name in it may hold
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")
     return environment
 
 
 def render_html(summary: Summary) -> str:
     """The report of one audit."""
+    total = max(1, sum(summary.counts.values()))
+    rest = total - sum(summary.counts[kind] for kind in ("pass", "fail", "inconclusive", "missing"))
+    shares = [(kind, 100 * summary.counts[kind] / total) for kind in ("pass", "fail", "inconclusive")]
     # the pictures are made of numbers and of names that plots.py escapes
     return (
         _environment()
@@ -43,26 +62,62 @@ def render_html(summary: Summary) -> str:
         .render(
             summary=summary,
             effort=effort(summary),
-            findings=[(finding["kind"], finding_line(finding)) for finding in summary.findings],
+            coverage=coverage(summary),
+            shares=[*shares, ("rest", 100 * rest / total)],
+            findings=[_finding(finding) for finding in summary.findings[:MOST_FINDINGS]],
+            more_findings=max(0, len(summary.findings) - MOST_FINDINGS),
             array_columns=ARRAY_COLUMNS,
             arrays=array_rows(summary),
             worst_columns=WORST_COLUMNS,
             worst=worst_rows(summary, len(summary.worst)),
-            maps=[(m.array, "×".join(map(str, m.shape)), Markup(heat_map(m))) for m in summary.maps],
+            maps=[
+                (m.array, "×".join(map(str, m.shape)), _short(m.words.partition(";")[0]), Markup(heat_map(m)))
+                for m in summary.maps
+            ],
+            marked=any(m.rows or m.columns for m in summary.maps),
             scatter=Markup(scatter(summary.points)),
+            sampled=f"{len(summary.points):,}" if len(summary.points) < summary.parameters else "",
+            histogram=Markup(histogram(summary.histogram)),
             curves=[(c.label, verdict_of(c), Markup(picture)) for c in summary.curves if (picture := step_curve(c))],
+            self_test_columns=SELF_TEST_COLUMNS,
+            self_test=self_test_rows(summary),
+            workers=[[w.worker, f"{w.blocks:,}", f"{w.nfev:,}", f"{w.seconds:.2f}"] for w in summary.workers],
         )
     )
 
 
-def render_index(rows: Sequence[dict[str, object]], headline: str, verdict: str, created: str) -> str:
+def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding as the page shows it."""
+    wrong = finding["kind"] in KINDS
+    title = finding["array"] or ("several arrays" if wrong else "this run")
+    return {**finding, "wrong": wrong, "title": title}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CAPTION else f"{text[: CAPTION - 1]}…"
+
+
+def render_index(
+    rows: Sequence[dict[str, object]],
+    headline: str,
+    verdict: str,
+    created: str,
+    trends: Mapping[str, str] | None = None,
+    runs: Sequence[Mapping[str, object]] = (),
+) -> str:
     """The index of a batch.
 
     Parameters
     ----------
     rows : sequence of dict
         ``name``, ``verdict``, ``headline``, ``parameters``, ``nfev``, ``seconds``, ``created`` and ``link`` of each.
+    trends : mapping of str to str
+        By problem, what has changed since the last run.
+    runs : sequence of mapping
+        ``created``, ``verdict``, ``count``, ``wrong``, ``nfev`` and ``seconds`` of the last runs, the newest first.
     """
     return (
-        _environment().get_template("index.html").render(rows=rows, headline=headline, verdict=verdict, created=created)
+        _environment()
+        .get_template("index.html")
+        .render(rows=rows, headline=headline, verdict=verdict, created=created, trends=trends or {}, runs=runs)
     )

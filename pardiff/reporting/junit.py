@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from pardiff.reconciliation.verdicts import Verdict
+from pardiff.reporting.plain import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.terminal import printable
 
 
 def render_junit(summaries: Sequence[Summary], broken: Sequence[tuple[str, str]] = ()) -> str:

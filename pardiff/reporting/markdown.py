@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pardiff.reporting.brief import ENTRIES, brief
+from pardiff.reporting.plain import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.terminal import printable
-from pardiff.reporting.text import ARRAY_COLUMNS, WORST_COLUMNS, array_rows, effort, finding_line, worst_rows
+from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, WORST_COLUMNS, effort
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔"}
 
 
-def render_markdown(summary: Summary, worst: int = 10) -> str:
+def render_markdown(summary: Summary, worst: int = ENTRIES) -> str:
     """The report as GitHub-flavoured Markdown, with everything from user code escaped."""
+    shown = brief(summary, worst)
     lines = [
         f"### {SIGNS[summary.verdict]} {summary.verdict} · {escape(summary.name)}",
         "",
         escape(summary.headline),
         "",
-        *_table(ARRAY_COLUMNS, array_rows(summary)),
+        *_table(ARRAY_COLUMNS, shown.arrays),
     ]
-    if summary.findings:
-        lines += ["", *(f"- {escape(finding_line(finding))}" for finding in summary.findings)]
-    if summary.verdict != "PASS" and summary.worst:
-        lines += ["", *_table(WORST_COLUMNS, worst_rows(summary, worst))]
+    if shown.more_arrays:
+        lines += ["", f"… and {shown.more_arrays} more arrays"]
+    if shown.findings:
+        lines += ["", *(f"- {escape(line)}" for line in shown.findings)]
+        if shown.more_findings:
+            lines.append(f"- … and {shown.more_findings} more")
+    if shown.entries:
+        lines += ["", *_table(WORST_COLUMNS, shown.entries)]
+    if shown.self_test:
+        lines += ["", "Planted faults that would have been caught:", "", *_table(SELF_TEST_COLUMNS, shown.self_test)]
     return "\n".join([*lines, "", escape(effort(summary)), ""])
 
 

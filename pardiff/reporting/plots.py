@@ -6,79 +6,112 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from pardiff.reporting.summary import HeatMap, StepCurve
-from pardiff.reporting.terminal import printable
+from pardiff.reporting.axes import MARGIN, Axis, Frame, decades, signed
+from pardiff.reporting.plain import printable
+from pardiff.reporting.samples import HIGHEST, LOWEST, HeatMap, Histogram, Point
+from pardiff.reporting.summary import StepCurve
 from pardiff.storage.schema import VERDICTS
 
-WIDTH, HEIGHT, MARGIN = 560, 340, 56
-CURVE_WIDTH, CURVE_HEIGHT = 420, 270
+PLOT, CURVE = Frame(520, 340), Frame(420, 270)
+SHADES = 4
+"""Opacities of the cells of a map."""
+MAP_WIDTH, MAP_HEIGHT = 520, 300
+RULER = 16.0
+"""Pixels beside a map for the marks of rows and columns."""
 
 
 def heat_map(picture: HeatMap) -> str:
     """Failing entries of an array as coloured cells, rows down and the last axis across."""
     rows, columns = len(picture.failing), len(picture.failing[0])
-    cell = max(4.0, min(22.0, 520 / columns, 300 / rows))
+    cell = max(4.0, min(22.0, MAP_WIDTH / columns, MAP_HEIGHT / rows))
     width, height = cell * columns, cell * rows
     shapes = [f'<rect class="ground" width="{width:.1f}" height="{height:.1f}"/>']
+    shapes.append(f'<g transform="scale({cell:.3f})">')
     for kind, grid in (("inconclusive", picture.unclear), ("fail", picture.failing)):
-        for row, shares in enumerate(grid):
-            for column, share in enumerate(shares):
-                if share > 0:
-                    shapes.append(
-                        f'<rect class="{kind}" x="{column * cell:.1f}" y="{row * cell:.1f}" width="{cell:.1f}" '
-                        f'height="{cell:.1f}" opacity="{0.25 + 0.75 * share:.2f}"/>'
-                    )
-    label = f"Map of failing entries of {picture.array}, {' by '.join(map(str, picture.shape))}"
+        for shade in range(1, SHADES + 1):
+            path = _cells(grid, shade)
+            if path:
+                shapes.append(f'<path class="{kind}" opacity="{0.2 + 0.8 * shade / SHADES:.2f}" d="{path}"/>')
+    shapes.append("</g>")
+    for row in picture.rows:
+        y = (row + 0.5) * cell
+        shapes.append(f'<path class="mark" d="M{-RULER:.0f} {y - 4:.1f}v8l10 -4z"/>')
+    for column in picture.columns:
+        x = (column + 0.5) * cell
+        shapes.append(f'<path class="mark" d="M{x - 4:.1f} {-RULER:.0f}h8l-4 10z"/>')
+    label = f"Map of failing entries of {picture.array}, {' by '.join(map(str, picture.shape))}. {picture.words}"
     return (
         f'<svg role="img" aria-label="{escape(printable(label))}" shape-rendering="crispEdges" '
-        f'viewBox="-1 -1 {width + 2:.1f} {height + 2:.1f}" '
-        f'width="{width + 2:.0f}" height="{height + 2:.0f}">{"".join(shapes)}</svg>'
+        f'viewBox="{-RULER - 1} {-RULER - 1} {width + RULER + 2:.1f} {height + RULER + 2:.1f}" '
+        f'width="{width + RULER + 2:.0f}" height="{height + RULER + 2:.0f}">{"".join(shapes)}</svg>'
     )
 
 
-def scatter(points: Sequence[tuple[float, float, int]]) -> str:
-    """Size of the residual against the error bar, both logarithmic; the diagonal is "as large as the bar"."""
-    shown = [(u, r, code) for u, r, code in points if u > 0]
-    if not shown:
+def _cells(grid: Sequence[Sequence[float]], shade: int) -> str:
+    """Cells of one shade as a path of unit squares; neighbours in a row are one rectangle."""
+    path = []
+    for y, shares in enumerate(grid):
+        x = 0
+        while x < len(shares):
+            start = x
+            while x < len(shares) and _shade(shares[x]) == shade:
+                x += 1
+            if x > start:
+                path.append(f"M{start} {y}h{x - start}v1H{start}z")
+            x = max(x, start + 1)
+    return "".join(path)
+
+
+def _shade(share: float) -> int:
+    return math.ceil(share * SHADES)
+
+
+def scatter(points: Sequence[Point]) -> str:
+    """One gradient against the other; where they agree, entries lie on the diagonal."""
+    if not points:
         return ""
-    positive = [r for _, r, _ in shown if r > 0]
-    x_low, x_high = _decades([u for u, _, _ in shown])
-    # an exact agreement has no logarithm; it is drawn on the lower edge
-    y_low, y_high = _decades([*positive, *(u for u, _, _ in shown)])
-
-    def at(value: float, low: int, high: int, length: float) -> float:
-        return (math.log10(value) - low) / (high - low) * length
-
-    across, up = WIDTH - MARGIN - 12, HEIGHT - MARGIN - 12
-
-    def place(u: float, r: float) -> tuple[float, float]:
-        y = at(r, y_low, y_high, up) if r > 0 else 0.0
-        return MARGIN + at(u, x_low, x_high, across), 12 + up - y
-
-    shapes = [f'<rect class="ground" x="{MARGIN}" y="12" width="{across}" height="{up}"/>']
-    for low, high, horizontal in ((x_low, x_high, True), (y_low, y_high, False)):
-        for exponent in range(low, high + 1, max(1, math.ceil((high - low) / 7))):
-            if horizontal:
-                x = MARGIN + (exponent - low) / (high - low) * across
-                shapes.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="12" y2="{12 + up}"/>')
-                shapes.append(f'<text x="{x:.1f}" y="{12 + up + 16}" text-anchor="middle">1e{exponent}</text>')
-            else:
-                y = 12 + up - (exponent - low) / (high - low) * up
-                shapes.append(f'<line class="grid" x1="{MARGIN}" x2="{MARGIN + across}" y1="{y:.1f}" y2="{y:.1f}"/>')
-                shapes.append(f'<text x="{MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">1e{exponent}</text>')
-    first, last = max(x_low, y_low), min(x_high, y_high)
-    if first < last:
-        (x1, y1), (x2, y2) = place(10.0**first, 10.0**first), place(10.0**last, 10.0**last)
-        shapes.append(f'<line class="diagonal" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
-    for u, r, code in sorted(shown, key=lambda point: VERDICTS[point[2]] == "fail"):
-        x, y = place(u, r)
-        shapes.append(f'<circle class="{VERDICTS[code]}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>')
-    shapes.append(f'<text x="{MARGIN + across / 2}" y="{HEIGHT - 8}" text-anchor="middle">uncertainty</text>')
-    shapes.append(f'<text transform="translate(13 {12 + up / 2}) rotate(-90)" text-anchor="middle">|residual|</text>')
-    return (
-        f'<svg role="img" aria-label="Residual against uncertainty" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}">{"".join(shapes)}</svg>'
+    axis = signed([value for point in points for value in (point.analytical, point.numerical)])
+    shapes = PLOT.drawn(axis, axis, "numerical", "analytical")
+    shapes.append(
+        f'<line class="diagonal" x1="{PLOT.x(0):.1f}" y1="{PLOT.y(0):.1f}" x2="{PLOT.x(1):.1f}" y2="{PLOT.y(1):.1f}"/>'
     )
+    for point in sorted(points, key=lambda point: VERDICTS[point.verdict] == "fail"):
+        x, y = PLOT.x(axis.place(point.numerical)), PLOT.y(axis.place(point.analytical))
+        shapes.append(f'<circle class="{VERDICTS[point.verdict]}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>')
+    failing = sum(VERDICTS[point.verdict] == "fail" for point in points)
+    return PLOT.picture(
+        shapes, f"Analytical against numerical derivative of {len(points)} entries; {failing} of them fail"
+    )
+
+
+def histogram(counts: Histogram) -> str:
+    """How many entries have a residual of how many error bars."""
+    stacked = list(zip(counts.passing, counts.other, counts.failing, strict=True))
+    most = max((sum(bar) for bar in stacked), default=0)
+    if not most:
+        return ""
+    top = math.log10(most) + 0.1
+    span = HIGHEST - LOWEST
+    horizontal = Axis(
+        lambda value: value, tuple(((e - LOWEST) / span, f"1e{e}") for e in range(LOWEST, HIGHEST + 1, 2))
+    )
+    ticks = tuple(((e + 0.1) / (top + 0.1), f"1e{e}" if e else "1") for e in range(math.ceil(top)))
+    shapes = PLOT.drawn(horizontal, Axis(lambda value: value, ticks), "|residual| / uncertainty", "entries")
+    for number, bar in enumerate(stacked):
+        total = sum(bar)
+        height = (math.log10(total) + 0.1) / (top + 0.1) * PLOT.up if total else 0.0
+        x, width, y = PLOT.x(number / len(stacked)) + 1, PLOT.across / len(stacked) - 2, PLOT.y(0)
+        for kind, count in zip(("pass", "inconclusive", "fail"), bar, strict=True):
+            if count:
+                part = max(1.0, height * count / total)
+                y -= part
+                shapes.append(
+                    f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{part:.1f}">'
+                    f"<title>{count:,}</title></rect>"
+                )
+    one = PLOT.x(-LOWEST / span)
+    shapes.append(f'<line class="diagonal" x1="{one:.1f}" x2="{one:.1f}" y1="{PLOT.y(1):.1f}" y2="{PLOT.y(0):.1f}"/>')
+    return PLOT.picture(shapes, f"Histogram of {sum(map(sum, stacked))} residuals in units of their error bars")
 
 
 def step_curve(curve: StepCurve) -> str:
@@ -89,47 +122,18 @@ def step_curve(curve: StepCurve) -> str:
     levels = [value for value in (claim, curve.uncertainty) if math.isfinite(value) and value > 0]
     if len(off) < 2:
         return ""
-    x_low, x_high = _decades([s for s, _ in off])
-    y_low, y_high = _decades([*(value for _, value in off), *levels, *(2 * value for value in levels)])
-    across, up = CURVE_WIDTH - MARGIN - 12, CURVE_HEIGHT - MARGIN - 12
-
-    def x(step: float) -> float:
-        return MARGIN + (math.log10(step) - x_low) / (x_high - x_low) * across
-
-    def y(value: float) -> float:
-        return 12 + up - (math.log10(value) - y_low) / (y_high - y_low) * up
-
-    shapes = [f'<rect class="ground" x="{MARGIN}" y="12" width="{across}" height="{up}"/>']
-    for exponent in range(x_low, x_high + 1, max(1, math.ceil((x_high - x_low) / 7))):
-        at = x(10.0**exponent)
-        shapes.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="12" y2="{12 + up}"/>')
-        shapes.append(f'<text x="{at:.1f}" y="{12 + up + 16}" text-anchor="middle">1e{exponent}</text>')
-    for exponent in range(y_low, y_high + 1, max(1, math.ceil((y_high - y_low) / 6))):
-        at = y(10.0**exponent)
-        shapes.append(f'<line class="grid" x1="{MARGIN}" x2="{MARGIN + across}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        shapes.append(f'<text x="{MARGIN - 6}" y="{at + 4:.1f}" text-anchor="end">1e{exponent}</text>')
+    horizontal = decades([s for s, _ in off])
+    vertical = decades([*(value for _, value in off), *levels, *(2 * value for value in levels)])
+    shapes = CURVE.drawn(horizontal, vertical, "step", "|D(step) − numerical|")
     for kind, value in (("bar", curve.uncertainty), ("claim", claim)):
         if math.isfinite(value) and value > 0:
-            at = y(value)
-            shapes.append(f'<line class="{kind}" x1="{MARGIN}" x2="{MARGIN + across}" y1="{at:.1f}" y2="{at:.1f}"/>')
-    if 10.0**x_low <= curve.step <= 10.0**x_high:
-        at = x(curve.step)
-        shapes.append(f'<line class="chosen" x1="{at:.1f}" x2="{at:.1f}" y1="12" y2="{12 + up}"/>')
-    path = " ".join(f"{x(s):.1f},{y(value):.1f}" for s, value in off)
-    shapes.append(f'<polyline class="curve" points="{path}"/>')
-    shapes += [f'<circle class="point" cx="{x(s):.1f}" cy="{y(value):.1f}" r="2.6"/>' for s, value in off]
-    shapes.append(f'<text x="{MARGIN + across / 2}" y="{CURVE_HEIGHT - 8}" text-anchor="middle">step</text>')
-    middle = 12 + up / 2
-    shapes.append(
-        f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">|D(step) − numerical|</text>'
-    )
-    label = f"Derivative of {curve.label} at many steps"
-    return (
-        f'<svg role="img" aria-label="{escape(printable(label))}" viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" '
-        f'width="{CURVE_WIDTH}" height="{CURVE_HEIGHT}">{"".join(shapes)}</svg>'
-    )
-
-
-def _decades(values: Sequence[float]) -> tuple[int, int]:
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    return (low, high) if low < high else (low - 1, high + 1)
+            y = CURVE.y(vertical.place(value))
+            shapes.append(f'<line class="{kind}" x1="{MARGIN}" x2="{CURVE.x(1):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+    chosen = horizontal.place(curve.step) if curve.step > 0 else -1.0
+    if 0 <= chosen <= 1:
+        x = CURVE.x(chosen)
+        shapes.append(f'<line class="chosen" x1="{x:.1f}" x2="{x:.1f}" y1="{CURVE.y(1):.1f}" y2="{CURVE.y(0):.1f}"/>')
+    places = [(CURVE.x(horizontal.place(s)), CURVE.y(vertical.place(value))) for s, value in off]
+    shapes.append(f'<polyline class="curve" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>')
+    shapes += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in places]
+    return CURVE.picture(shapes, escape(printable(f"Derivative of {curve.label} at many steps")))

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from pardiff.evaluation.estimate import KINKED
-from pardiff.problem.parameters import Leaf
 from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, worst
-from pardiff.reconciliation.stretch import stretches
+from pardiff.reconciliation.selftest import SelfTest, self_test
 from pardiff.reconciliation.verdicts import Verdict
+from pardiff.reporting.samples import MOST_MAPS, HeatMap, Histogram, Point, heat_map, sample
 from pardiff.storage.ledger import Ledger, leaf_tiles
-from pardiff.storage.schema import FAIL, INCONCLUSIVE, NONFINITE, VERDICTS
+from pardiff.storage.schema import VERDICTS
 
 WORST = 20
 """Entries listed in a report."""
-MAP_ROWS, MAP_COLUMNS = 40, 80
-"""Cells of a heat map; a cell of a larger array stands for several entries."""
-MOST_MAPS = 40
-"""Heat maps in a report; arrays that did not pass come first."""
-POINTS = 1500
-"""Entries in the plot of residual against uncertainty."""
-
-
-@dataclass(frozen=True)
-class HeatMap:
-    """Where the entries of an array fail, over its rows and its last axis."""
-
-    array: str
-    shape: tuple[int, ...]
-    failing: list[list[float]]
-    """Share of the entries of each cell that fail, by row and column."""
-    unclear: list[list[float]]
-    """Share that is inconclusive."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +63,10 @@ class Summary:
     findings: tuple[dict[str, Any], ...]
     worst: tuple[Entry, ...]
     maps: tuple[HeatMap, ...]
-    points: tuple[tuple[float, float, int], ...]
-    """``(uncertainty, |residual|, verdict code)`` of a sample of the entries."""
+    points: tuple[Point, ...]
+    """A sample of the entries."""
+    histogram: Histogram
+    """All entries by the size of their residual in error bars."""
     curves: tuple[StepCurve, ...]
     """Step sweeps at the worst entries."""
     settings: dict[str, Any]
@@ -105,6 +86,8 @@ class Summary:
     """Derivatives that another worker has evaluated again."""
     troubles: dict[str, int]
     """How often workers and the scheduler were lost, in all runs."""
+    self_test: tuple[SelfTest, ...]
+    """What would have been caught, by array; empty unless asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON: names as in the fields, non-finite numbers as null."""
@@ -124,6 +107,7 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
     rows = [[r for r in records if r.worker == name] for name in names] if len(names) <= 1000 else []
     leaves = {leaf.name: leaf for leaf in ledger.layout.leaves}
     order = sorted(reconciliation.arrays, key=lambda a: a.verdict is Verdict.PASS)
+    points, histogram = sample(ledger, reconciliation.arrays, leaves, rtol, atol)
     return Summary(
         name=info["problem"],
         verdict=reconciliation.verdict.name,
@@ -135,11 +119,10 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         findings=tuple(asdict(finding) for finding in reconciliation.findings),
         worst=tuple(worst(ledger, reconciliation, rtol, atol, WORST)),
         maps=tuple(
-            _heat_map(ledger, leaves[a.name], a.rms, rtol, atol)
-            for a in order[:MOST_MAPS]
-            if a.verdict is not Verdict.PASS
+            heat_map(ledger, leaves[a.name], a, rtol, atol) for a in order[:MOST_MAPS] if a.verdict is not Verdict.PASS
         ),
-        points=tuple(_points(ledger, reconciliation, leaves, rtol, atol)),
+        points=points,
+        histogram=histogram,
         curves=tuple(step_curve(ledger, swept) for swept in info.get("sweeps", [])),
         settings=info["settings"],
         start=info["start"],
@@ -157,6 +140,7 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         seconds=info["timings"].get("seconds", math.nan),
         confirmed=sum(entry["coordinates"] for entry in info.get("confirmed", [])),
         troubles=info.get("troubles", {}),
+        self_test=self_test(ledger, rtol, atol) if info["settings"].get("self_test") else (),
     )
 
 
@@ -234,39 +218,6 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
     if reconciliation.partial and reconciliation.exit_status == 0:
         rest.append("all that the budget allowed to check agrees")
     return "; ".join([text, *rest])
-
-
-def _heat_map(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float) -> HeatMap:
-    columns = leaf.shape[-1] if leaf.shape else 1
-    rows = leaf.size // columns
-    height, width = min(rows, MAP_ROWS), min(columns, MAP_COLUMNS)
-    shape = (height, width)
-    total, failing, unclear = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    for part in stretches(ledger, leaf, rms, rtol, atol):
-        flat = np.arange(part.start, part.start + len(part.verdict))
-        cell = (flat // columns) * height // rows * width + (flat % columns) * width // columns
-        wrong = np.isin(part.verdict, (FAIL, NONFINITE))
-        for grid, rows_in in (
-            (total, slice(None)),
-            (failing, wrong),
-            (unclear, part.verdict == INCONCLUSIVE),
-        ):
-            grid += np.bincount(cell[rows_in], minlength=grid.size).reshape(shape)
-    total = np.maximum(total, 1)
-    return HeatMap(leaf.name, leaf.shape, (failing / total).tolist(), (unclear / total).tolist())
-
-
-def _points(
-    ledger: Ledger, reconciliation: Reconciliation, leaves: dict[str, Leaf], rtol: float, atol: float
-) -> Iterator[tuple[float, float, int]]:
-    stride = max(1, math.ceil(ledger.layout.size / POINTS))
-    for array in reconciliation.arrays:
-        leaf = leaves[array.name]
-        for part in stretches(ledger, leaf, array.rms, rtol, atol):
-            for row in range(-(leaf.start + part.start) % stride, len(part.verdict), stride):
-                u, r = float(part.uncertainty[row]), abs(float(part.residual[row]))
-                if math.isfinite(u) and math.isfinite(r):
-                    yield u, r, int(part.verdict[row])
 
 
 def _plain(value: Any) -> Any:

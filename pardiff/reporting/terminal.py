@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
+from pardiff.reporting.brief import ENTRIES, brief
+from pardiff.reporting.plain import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.text import (
-    ARRAY_COLUMNS,
-    WORST_COLUMNS,
-    array_rows,
-    effort,
-    finding_line,
-    table,
-    worst_rows,
-)
+from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, WORST_COLUMNS, effort, table
 
-MOST_ARRAYS = 40
-"""Rows shown; arrays that did not pass are kept first."""
+__all__ = ["printable", "render_terminal"]
 
 
-def render_terminal(summary: Summary, worst: int = 8) -> str:
-    """The report in a few dozen lines.
+def render_terminal(summary: Summary, worst: int = ENTRIES, *, everything: bool = False) -> str:
+    """The report in about twenty lines.
 
     Parameters
     ----------
     worst : int
         Entries to list; none are listed where all pass.
+    everything : bool
+        Show all arrays and findings.
     """
+    shown = brief(summary, worst, everything=everything)
     lines = [f"{summary.verdict}  {printable(summary.name)}: {printable(summary.headline)}", ""]
-    rows = (
-        sorted(array_rows(summary), key=lambda row: row[2] == "PASS")
-        if summary.verdict != "PASS"
-        else array_rows(summary)
-    )
-    lines += table(ARRAY_COLUMNS, [[printable(cell) for cell in row] for row in rows[:MOST_ARRAYS]], left=3)
-    if len(rows) > MOST_ARRAYS:
-        lines.append(f"… and {len(rows) - MOST_ARRAYS} more arrays")
-    if summary.findings:
-        lines += ["", *(f"• {printable(finding_line(finding))}" for finding in summary.findings)]
-    if summary.verdict != "PASS" and summary.worst and worst:
-        entries = [[printable(cell) for cell in row] for row in worst_rows(summary, worst)]
-        lines += ["", *table(WORST_COLUMNS, entries, left=2)]
+    lines += _table(ARRAY_COLUMNS, shown.arrays, 3)
+    if shown.more_arrays:
+        lines.append(f"… and {shown.more_arrays} more arrays")
+    if shown.findings:
+        lines += ["", *(f"• {printable(line)}" for line in shown.findings)]
+        if shown.more_findings:
+            lines.append(f"… and {shown.more_findings} more findings")
+    if shown.entries:
+        lines += ["", *_table(WORST_COLUMNS, shown.entries, 2)]
+    if shown.self_test:
+        lines += ["", "planted faults that would have been caught:", *_table(SELF_TEST_COLUMNS, shown.self_test, 1)]
     return "\n".join([*lines, "", effort(summary)])
 
 
-def printable(text: str) -> str:
-    """Without control characters, which could rewrite the terminal: user code chooses names and messages.
-
-    >>> printable("W\\x1b[2J")
-    'W\\\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _table(columns: tuple[str, ...], rows: list[list[str]], left: int) -> list[str]:
+    return table(columns, [[printable(cell) for cell in row] for row in rows], left=left)

@@ -80,6 +80,41 @@ def worst_rows(summary: Summary, count: int) -> list[list[str]]:
     ]
 
 
+def coverage(summary: Summary) -> str:
+    """How much of x0 was checked, in a sentence."""
+    total, missing = sum(summary.counts.values()), summary.counts["missing"]
+    if not missing:
+        return "1 entry, and it was checked." if total == 1 else f"All {total:,} entries were checked."
+    parts = [
+        f"{1 - array.counts['missing'] / max(1, sum(array.counts.values())):.0%} of {array.name}"
+        for array in summary.arrays
+        if array.counts["missing"]
+    ]
+    some = ", ".join(parts[:4]) + (f" and {len(parts) - 4} more" if len(parts) > 4 else "")
+    return f"{total - missing:,} of {total:,} entries were checked ({1 - missing / total:.1%}): {some}."
+
+
+SELF_TEST_COLUMNS = ("array", "× 1.01", "sign", "derivative 0", "slices", "transposed", "error in half", "in any entry")
+"""Of the table of planted faults that would have been caught."""
+
+
+def self_test_rows(summary: Summary) -> list[list[str]]:
+    """A row per array, in the order of `SELF_TEST_COLUMNS`."""
+    return [
+        [
+            test.array,
+            f"{test.factor:,} of {test.entries - test.flat:,}",
+            f"{test.sign:,} of {test.entries - test.flat:,}",
+            f"{test.flat:,}",
+            f"{test.slices[0]:,} of {test.slices[1]:,}" if test.slices[1] else "-",
+            "-" if test.transposed is None else "yes" if test.transposed else "no",
+            upward(test.median_error) if math.isfinite(test.median_error) else "-",
+            upward(test.largest_error) if math.isfinite(test.largest_error) else "-",
+        ]
+        for test in summary.self_test
+    ]
+
+
 def effort(summary: Summary) -> str:
     """What the audit cost, and how it was made."""
     settings = summary.settings
