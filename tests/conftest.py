@@ -87,14 +87,16 @@ def external(tmp_path):
 
         yield json.loads(file.read_text())["address"], file
     finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        scheduler, *workers = processes  # a worker whose scheduler has gone first tries to find it again
+        for some in (workers, [scheduler]):
+            for process in some:
+                process.terminate()
+            for process in some:
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ BELOW = {
         "storage",
         "diagnosis",
         "reconciliation",
-    },  # fmt: skip
+    },
     "testing": {"errors", "problem"},
 }
 TOP = {"__init__", "api", "runs", "waves", "identity", "result", "report", "batch", "cli"}
@@ -42,7 +42,7 @@ OWNERS = {
         "execution/remote.py",
         "execution/cluster.py",
         "execution/security.py",
-    },  # fmt: skip
+    },
     "dask": {"execution/cluster.py", "execution/security.py"},
     "jinja2": {"reporting/html.py"},
     "click": {"cli/main.py", "cli/options.py", "cli/group.py"},
