@@ -3,68 +3,32 @@
 from __future__ import annotations
 
 import ast
-import json
 import logging
-import math
 import os
-from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from pardiff.errors import FingerprintError, InputError, PardiffError, TargetError
 from pardiff.execution.events import Watcher
 from pardiff.execution.executors import Executor, open_executor
 from pardiff.identity import Source
+from pardiff.index import Outcome, write_index
 from pardiff.logs import event
 from pardiff.problem.bundle import sha256
 from pardiff.problem.job import read_job
 from pardiff.problem.settings import Settings
 from pardiff.problem.targets import Broken, Importing, Target, find_targets, unique_names
 from pardiff.reconciliation.verdicts import worst_status
-from pardiff.report import write_beside, write_text
-from pardiff.result import GradcheckResult
+from pardiff.report import write_beside
 from pardiff.runs import audit
 from pardiff.storage.place import Place, place_of
-from pardiff.storage.provenance import now
 
 DEFAULT_OUT = "audits"
 MOST_WORKERS = 64
 """Processes per core that a machine is asked to start; more is a slip of the keyboard."""
-BATCH_VERDICT = {0: "PASS", 1: "FAIL", 2: "BROKEN", 3: "INCONCLUSIVE", 4: "INCOMPLETE"}
-"""What an exit status is called in an index."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one problem of a batch."""
-
-    name: str
-    target: str
-    place: Place
-    result: GradcheckResult | None = None
-    error: str = ""
-    """One sentence, where there is no result."""
-    status: int = 0
-    """Exit status."""
-    refused: bool = False
-    """Whether an audit of another run is in the way."""
-
-    @property
-    def word(self) -> str:
-        """The verdict, or why there is none."""
-        if self.refused:
-            return "REFUSED"
-        partial = self.status == 0 and self.result is not None and not self.result.passed
-        return "PARTIAL" if partial else BATCH_VERDICT[self.status]
-
-    @property
-    def headline(self) -> str:
-        """The verdict in words, or the error."""
-        return self.result.summary.headline if self.result else self.error
 
 
 @dataclass(frozen=True)
@@ -340,51 +304,3 @@ def _one(
         logging.getLogger("pardiff").exception("unexpected error in %s", target.text)
         return Outcome(target.name, target.text, place, error=f"unexpected {type(error).__name__}: {error}", status=4)
     return Outcome(target.name, target.text, place, result, status=result.exit_status)
-
-
-def write_index(outcomes: Sequence[Outcome], out: Place) -> str:
-    """Write ``index.html``, ``summary.json`` and ``junit.xml`` of a batch; returns the index."""
-    from pardiff.reporting.html import render_index
-    from pardiff.reporting.junit import render_junit
-
-    created = now()
-    rows = [_row(outcome) | {"created": created} for outcome in outcomes]
-    rows += _earlier(out, {row["name"] for row in rows})
-    verdict = BATCH_VERDICT[worst_status(int(row["exit_status"]) for row in rows)]
-    counts = Counter(row["verdict"] for row in rows)
-    if verdict == "PASS" and counts["PARTIAL"]:
-        verdict = "PARTIAL"
-    problems = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
-    headline = f"{problems}: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(counts.items()))
-    write_text(out, "index.html", render_index(rows, headline, verdict, created))
-    data = {"verdict": verdict, "created": created, "problems": rows}
-    write_text(out, "summary.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    summaries = [outcome.result.summary for outcome in outcomes if outcome.result]
-    broken = [(outcome.name, outcome.error) for outcome in outcomes if not outcome.result]
-    write_text(out, "junit.xml", render_junit(summaries, broken))
-    return f"{out.address}/index.html"
-
-
-def _earlier(out: Place, names: set[str]) -> list[dict[str, Any]]:
-    """Rows of the index that stands there, of problems that were not run this time and still have a report."""
-    try:
-        rows = json.loads(out.read("summary.json"))["problems"]
-        return [row for row in rows if row["name"] not in names and out.child(row["name"]).has("report.html")]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-def _row(outcome: Outcome) -> dict[str, Any]:
-    summary = outcome.result.summary if outcome.result else None
-    return {
-        "name": outcome.name,
-        "target": outcome.target,
-        "verdict": outcome.word,
-        "headline": outcome.headline,
-        "exit_status": outcome.status,
-        "parameters": summary.parameters if summary else None,
-        "nfev": summary.nfev if summary else None,
-        "seconds": round(summary.seconds, 3) if summary and math.isfinite(summary.seconds) else None,
-        "counts": summary.counts if summary else None,
-        "link": f"{quote(outcome.name)}/report.html" if summary else "",
-    }

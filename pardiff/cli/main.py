@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from pardiff.cli.compare import diff, history
 from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.guard import GUARD, guard, leave_now, open_streams
 from pardiff.cli.interrupts import SIGNALS, interruptible
@@ -321,6 +322,10 @@ def show(store: str, worst: int, array: str | None, sweep: str | None, target: s
         )
     _print_report(render_terminal(summary, worst, everything=True))
     sys.exit(result.exit_status)
+
+
+cli.add_command(diff)
+cli.add_command(history)
 
 
 @cli.command()

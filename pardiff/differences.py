@@ -1,0 +1,72 @@
+"""Compares audits, or the batches of two folders, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pardiff.api import open_result
+from pardiff.errors import NotAnAuditError
+from pardiff.reconciliation.compare import Difference, compare
+from pardiff.storage.place import Place, place_of
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What has changed between two audits, or two folders of audits."""
+
+    pairs: tuple[Difference, ...]
+    removed: tuple[str, ...]
+    """Problems that only the first has."""
+    added: Mapping[str, str]
+    """Problems that only the second has, with their verdicts."""
+
+    @property
+    def newly_failing(self) -> bool:
+        """Whether something fails that did not before."""
+        return any(pair.newly_failing for pair in self.pairs) or "FAIL" in self.added.values()
+
+
+def differences(before: str | Path, after: str | Path) -> Differences:
+    """Compare two audits, or two folders of audits; nothing in them is executed.
+
+    Parameters
+    ----------
+    before, after : path or address
+        An audit each, or a folder each that ``pardiff run`` has filled.
+
+    Raises
+    ------
+    NotAnAuditError
+        If one of them is neither, or one an audit and the other a folder of many.
+    """
+    theirs, ours = _audits(before), _audits(after)
+    if set(theirs) == {""} or set(ours) == {""}:
+        if set(theirs) != {""} or set(ours) != {""}:
+            raise NotAnAuditError(
+                f"{before} and {after}: one is an audit, the other a folder of them; give two alike"
+            )
+        return Differences((_pair(theirs[""], ours[""]),), (), {})
+    pairs = tuple(_pair(theirs[name], ours[name]) for name in ours if name in theirs)
+    added = {name: open_result(place.address).verdict.name for name, place in ours.items() if name not in theirs}
+    return Differences(pairs, tuple(name for name in theirs if name not in ours), added)
+
+
+def _pair(before: Place, after: Place) -> Difference:
+    one, other = open_result(before.address), open_result(after.address)
+    return compare(other.summary.name, one._ledger, other._ledger, (one.verdict.name, other.verdict.name))
+
+
+def _audits(address: str | Path) -> dict[str, Place]:
+    """Audits at an address by name; one that is the address itself has an empty name."""
+    from pardiff.storage.audit import audit_place, existing
+
+    place = audit_place(address)
+    if existing(place):
+        return {"": place}
+    folder = place_of(address)
+    found = {name: folder.child(name) for name in folder.names() if existing(folder.child(name))}
+    if not found:
+        raise NotAnAuditError(f"{address} is no audit, and holds none")
+    return found
