@@ -44,9 +44,7 @@ def differences(before: str | Path, after: str | Path) -> Differences:
     theirs, ours = _audits(before), _audits(after)
     if set(theirs) == {""} or set(ours) == {""}:
         if set(theirs) != {""} or set(ours) != {""}:
-            raise NotAnAuditError(
-                f"{before} and {after}: one is an audit, the other a folder of them; give two alike"
-            )
+            raise NotAnAuditError(f"{before} and {after}: one is an audit, the other a folder of them; give two alike")
         return Differences((_pair(theirs[""], ours[""]),), (), {})
     pairs = tuple(_pair(theirs[name], ours[name]) for name in ours if name in theirs)
     added = {name: open_result(place.address).verdict.name for name, place in ours.items() if name not in theirs}

@@ -141,6 +141,12 @@ class GradcheckResult:
         """The terminal report."""
         return render_terminal(self.summary)
 
+    def _repr_html_(self) -> str:
+        """The report in brief, for notebooks."""
+        from pardiff.reporting.html import render_fragment
+
+        return render_fragment(self.summary)
+
     def __repr__(self) -> str:
         """Verdict and headline."""
         return f"<GradcheckResult {self.verdict}: {self.summary.headline}>"

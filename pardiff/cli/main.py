@@ -16,12 +16,11 @@ from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.guard import GUARD, guard, leave_now, open_streams
 from pardiff.cli.interrupts import SIGNALS, interruptible
 from pardiff.cli.options import settings_options
+from pardiff.cli.output import print_batch, print_report, write_step_summary
 from pardiff.errors import PardiffError, TargetError
 from pardiff.execution.events import Progress
 from pardiff.logs import LEVELS, configure
 from pardiff.problem.settings import Settings
-
-COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "BROKEN": "red", "INCOMPLETE": "yellow"}
 
 
 @click.group("pardiff", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -131,8 +130,9 @@ def run(
             crashed=GUARD.crashed,
             over=GUARD.over,
         )
+    write_step_summary(batch.outcomes)
     if len(batch.outcomes) > 1:
-        _print_batch(batch.outcomes)
+        print_batch(batch.outcomes)
     if batch.interrupted:
         click.echo(f"pardiff: {INTERRUPTED}", err=True)
     reports = [f"{o.place.address}/report.html" for o in batch.outcomes if o.result]
@@ -151,31 +151,12 @@ def _announce(outcome: Any) -> None:
         return  # said already, by a process that was ended later
     GUARD.finish(outcome.name)
     if outcome.result:
-        _print_report(str(outcome.result))
+        print_report(str(outcome.result))
     else:
         click.echo(
             f"{click.style(outcome.word, fg='red', bold=True)}  {printable(outcome.name)}: {printable(outcome.error)}"
         )
     click.echo()
-
-
-def _print_report(text: str) -> None:
-    verdict, rest = text.split(" ", 1)
-    click.echo(click.style(verdict, fg=COLOURS[verdict], bold=True) + " " + rest)
-
-
-def _print_batch(outcomes: Sequence[Any]) -> None:
-    from pardiff.reporting.text import table
-
-    rows = []
-    for outcome in outcomes:
-        summary = outcome.result.summary if outcome.result else None
-        numbers = (
-            [f"{summary.parameters:,}", f"{summary.nfev:,}", f"{summary.seconds:.2f}"] if summary else ["", "", ""]
-        )
-        rows.append([outcome.name, outcome.word, *numbers])
-    for line in table(("problem", "verdict", "parameters", "passes", "seconds"), rows, left=2):
-        click.echo(line)
 
 
 @cli.command()
@@ -270,7 +251,7 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
     result = reconcile_store(store, rtol=rtol, atol=atol)
     assert result.place is not None
     write_beside(result.summary, result.place)
-    _print_report(str(result))
+    print_report(str(result))
     sys.exit(result.exit_status)
 
 
@@ -320,7 +301,7 @@ def show(store: str, worst: int, array: str | None, sweep: str | None, target: s
             arrays=tuple(a for a in summary.arrays if a.name == array),
             findings=tuple(f for f in summary.findings if f["array"] in ("", array)),
         )
-    _print_report(render_terminal(summary, worst, everything=True))
+    print_report(render_terminal(summary, worst, everything=True))
     sys.exit(result.exit_status)
 
 

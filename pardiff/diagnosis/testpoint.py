@@ -25,7 +25,7 @@ HIDES: Mapping[str, str] = {
     "constant": "all entries of {} are the same, which hides permutations and lost factors",
     "repeated": "{} {has} few different values, which hides permutations",
     "symmetric": "{} {is} symmetric, which hides a transposition",
-    "insensitive": "fun does not depend on {} here",
+    "insensitive": "the derivative is 0 all over {}, on which fun may not depend at all",
     "uniform": "the derivative is the same all over {}, which hides permutations",
     "symmetric_derivative": "the derivative of {} is symmetric, so that its transpose would pass",
 }
@@ -60,7 +60,7 @@ def properties(x: FloatArray, d: FloatArray, u: FloatArray) -> list[str]:
     known = np.isfinite(d)
     if not known.all() or not d.size:
         return found
-    if not d.any() and not u.any():
+    if not d.any():
         return [*found, "insensitive"]
     with np.errstate(over="ignore"):
         if d.size >= LEAST and np.ptp(d) <= MATCH * np.abs(d).max() + BARS * u.max() and "constant" not in found:

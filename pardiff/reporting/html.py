@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pardiff.diagnosis.rules import KINDS
+from pardiff.reporting.brief import brief
 from pardiff.reporting.plain import printable
 from pardiff.reporting.plots import heat_map, histogram, scatter, step_curve
 from pardiff.reporting.summary import Summary
@@ -95,6 +96,25 @@ def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:
 
 def _short(text: str) -> str:
     return text if len(text) <= CAPTION else f"{text[: CAPTION - 1]}…"
+
+
+COLOURS = {"PASS": "#157347", "FAIL": "#c2262e", "INCONCLUSIVE": "#a15c00"}
+
+
+def render_fragment(summary: Summary) -> str:
+    """The report in brief, as a part of a page, such as a notebook."""
+    shown = brief(summary)
+    return (
+        _environment()
+        .get_template("fragment.html")
+        .render(
+            summary=summary,
+            shown=shown,
+            colour=COLOURS[summary.verdict],
+            tables=[("Arrays", ARRAY_COLUMNS, shown.arrays), ("Worst entries", WORST_COLUMNS, shown.entries)],
+            effort=effort(summary),
+        )
+    )
 
 
 def render_index(

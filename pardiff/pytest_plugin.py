@@ -1,0 +1,122 @@
+"""For pytest: the fixture ``gradcheck`` and the marker of the same name. They come with pardiff.
+
+Examples
+--------
+A test that checks a gradient, and one that is a problem::
+
+    def test_layer(gradcheck):
+        gradcheck(layer.loss, layer.backward, x0, rtol=1e-7)
+
+    @pytest.mark.gradcheck(order=4)
+    def test_other_layer():
+        return pardiff.Problem(loss, backward, x0)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COUNT = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where audits are kept."""
+    group = parser.getgroup("gradcheck", "gradient audits by pardiff")
+    group.addoption("--gradcheck-out", metavar="DIR", help="Keep the audit of every gradcheck here, with its reports.")
+    parser.addini("gradcheck_out", "Keep the audit of every gradcheck here, with its reports.", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line(
+        "markers",
+        "gradcheck(**options): options of the fixture gradcheck in this test; a test that returns a pardiff.Problem is "
+        "checked itself",
+    )
+
+
+@pytest.fixture
+def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Check a gradient as `pardiff.gradcheck` does, and fail the test with the report unless it passes.
+
+    It takes the arguments of `pardiff.gradcheck`, goes over the options of the marker, and returns the result. No Dask
+    is started unless ``executor`` asks for it. Where the test fails, a report is written into its ``tmp_path``, or,
+    with ``--gradcheck-out``, beside the audit; its path is in the test's output and in the property
+    ``gradcheck_report`` of JUnit files.
+    """
+
+    def check(*args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        return _checked(request.node, lambda: Path(request.getfixturevalue("tmp_path")), args, options)
+
+    return check
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Check what a marked test returns."""
+    __tracebackhide__ = True
+    if pyfuncitem.get_closest_marker("gradcheck") is None or "gradcheck" in pyfuncitem.fixturenames:
+        return None
+    from pardiff.problem.problem import Problem, ProblemFactory
+
+    names = pyfuncitem._fixtureinfo.argnames
+    problem = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    if not isinstance(problem, Problem | ProblemFactory):
+        raise TypeError(
+            f"a test marked with gradcheck returned {type(problem).__name__}; expected a pardiff.Problem, or a "
+            f"use of the fixture gradcheck"
+        )
+
+    def folder() -> Path:
+        factory: pytest.TempPathFactory = pyfuncitem.config._tmp_path_factory  # type: ignore[attr-defined]
+        return factory.mktemp("gradcheck")
+
+    _checked(pyfuncitem, folder, (problem,), {})
+    return True
+
+
+def _empty(store: Path) -> Path:
+    """A place for an audit; the one of an earlier run makes way."""
+    from pardiff.storage.audit import audit_place, existing, remove
+
+    place = audit_place(store)
+    if existing(place):
+        with place.locked():
+            remove(place)
+    return store
+
+
+def _checked(item: pytest.Item, folder: Callable[[], Path], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Run a check, keep what there is to keep, and raise if it does not pass."""
+    __tracebackhide__ = True
+    import pardiff
+    from pardiff.report import write_beside, write_reports
+
+    for marker in item.iter_markers("gradcheck"):
+        options = {**marker.kwargs, **options}
+    number = item.stash.get(COUNT, 0) + 1
+    item.stash[COUNT] = number
+    out = item.config.getoption("--gradcheck-out") or item.config.getini("gradcheck_out")
+    if out and "store" not in options:
+        name = re.sub(r"[^\w.-]+", "_", item.nodeid) + (f"_{number}" if number > 1 else "")
+        options["store"] = _empty(Path(item.config.rootpath, out, name))
+    result = pardiff.gradcheck(*args, **options)
+    if result.place is not None:
+        write_beside(result.summary, result.place)
+        report = f"{result.place.address}/report.html"
+    elif not result.passed:
+        file = folder() / f"gradcheck{number if number > 1 else ''}.html"
+        write_reports(result.summary, {"html": file})
+        report = str(file)
+    else:
+        return result
+    item.user_properties.append(("gradcheck_report", report))
+    if not result.passed:
+        item.add_report_section("call", "gradcheck", f"report: {report}")
+    return result.raise_for_verdict()
