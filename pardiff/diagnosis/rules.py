@@ -59,6 +59,8 @@ SURE, APART = 60.0, 20.0
 """Bits saved, and by which no other kind comes near, from which a description is certain."""
 RIVAL = 8.0
 """Bits within which another description is named too."""
+GENERAL = frozenset({"permuted", "slice_factor", "affine", "low_rank", "normalisation", "slice", "mask"})
+"""Kinds with so much freedom that they hold others as special cases, of which they are no rivals."""
 OPEN_BITS = 16.0
 """Bits for the number of an entry whose place is known."""
 MANY, SAYS_ALL = 1000, 60.0
@@ -166,7 +168,11 @@ def _described(
     kind, says = _renamed(best, evidence)
     where = best.region.where if best.region else ""
     saved = ranked[0][0]
-    rivals = [(s, c) for s, _, _, c in ranked[1:] if _renamed(c, evidence)[0] != kind]
+    rivals = [
+        (s, c)
+        for s, _, _, c in ranked[1:]
+        if _renamed(c, evidence)[0] != kind and (c.kind not in GENERAL or kind in GENERAL)
+    ]
     gap = saved - rivals[0][0] if rivals else SURE
     if count <= best.unknowns + (best.unknowns > 0):
         confidence = POSSIBLE
