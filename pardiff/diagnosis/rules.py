@@ -63,8 +63,9 @@ GENERAL = frozenset({"permuted", "slice_factor", "affine", "low_rank", "normalis
 """Kinds with so much freedom that they hold others as special cases, of which they are no rivals."""
 OPEN_BITS = 16.0
 """Bits for the number of an entry whose place is known."""
-MANY, SAYS_ALL = 1000, 60.0
-"""Failing entries of which one short description of all of them is no chance, and the bits that it may take."""
+MANY, SAYS_ALL = 16, 36.0
+"""Failing entries of which one short description of all of them is no chance, and the bits that it may take: parts of
+the array need not be looked at then."""
 LEFT_OVER = 0.02
 """Share of the failing entries that may be left without a description of their own."""
 
@@ -131,22 +132,28 @@ def _ranked(
 ) -> list[tuple[float, float, int, Candidate]]:
     """Descriptions by the bits that they save, the best first; of many entries, the first that says all is enough."""
     total = int(np.count_nonzero(left))
-    ranked = []
+    ranked: list[tuple[float, float, int, Candidate]] = []
     for number, candidate in enumerate(_candidates(evidence, left, sizes, first)):
-        saved = candidate.saved(evidence, left)
-        ranked.append((saved, -candidate.bits, number, candidate))
-        if total >= MANY and saved >= WORD * total - SAYS_ALL:
+        if candidate is not None:
+            ranked.append((candidate.saved(evidence, left), -candidate.bits, number, candidate))
+        elif total >= MANY and max(item[0] for item in ranked) >= WORD * total - SAYS_ALL:
             break
     return sorted(ranked, key=lambda item: item[:2], reverse=True)
 
 
-def _candidates(evidence: Evidence, left: Mask, sizes: Mapping[int, str], first: bool) -> Iterator[Candidate]:
-    for region in regions(evidence, left):
+def _candidates(evidence: Evidence, left: Mask, sizes: Mapping[int, str], first: bool) -> Iterator[Candidate | None]:
+    """Descriptions of the whole array, then None, then those of its parts and of its residual."""
+    whole, *parts = regions(evidence, left)
+    yield from related(evidence, whole, sizes)
+    yield _wrong(evidence, whole)
+    if first:
+        yield from structured(evidence)
+    yield None
+    for region in parts:
         yield from related(evidence, region, sizes)
         if region.words not in ("single entries", "a single entry"):
             yield _wrong(evidence, region)
     if first:
-        yield from structured(evidence)
         yield from residual(evidence)
         yield from rounded(evidence)
 

@@ -21,7 +21,7 @@ from pardiff.reconciliation.stretch import Stretch, stretches
 from pardiff.storage.ledger import Ledger, leaf_tiles
 from pardiff.storage.schema import FAIL
 
-MOST_ARRAYS = 200
+MOST_ARRAYS = 100
 """Failing arrays that are diagnosed; of more, the first ones."""
 MOST_SIZES = 1000
 """Lengths of axes by which factors are named."""

@@ -168,3 +168,28 @@ def test_findings_name_arrays_and_entries():
 
     assert "first/W[[1, 2], [1, 2]]" not in text
     assert "has the wrong sign; 2 of 12 entries differ, most of all first/W[" in text
+
+
+def test_notebooks_show_the_report():
+    """A result is a part of a page that closes what it opens and runs nothing."""
+    text = pardiff.gradcheck(plant(two_layers(), (5, 7), -1.0))._repr_html_()
+    page = Page(text)
+
+    assert page.open == []
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "has the wrong sign" in " ".join(page.text)
+
+
+@pytest.mark.parametrize("render", [str, lambda result: render_markdown(result.summary)])
+@pytest.mark.parametrize("arrays", [1, 3, 40])
+def test_reports_are_brief(render, arrays):
+    """In about twenty lines the verdict, what is wrong, and the worst entries, however many arrays there are."""
+    x0 = {f"layer{i}": np.linspace(1, 2, 6).reshape(2, 3) for i in range(arrays)}
+    result = pardiff.gradcheck(
+        lambda x: float(sum(np.sum(v**3) for v in x.values())), lambda x: {k: -3 * v**2 for k, v in x.items()}, x0
+    )
+    lines = [line for line in render(result).splitlines() if line]
+
+    assert len(lines) <= 22
+    assert "FAIL" in lines[0]
+    assert any("wrong sign" in line for line in lines)

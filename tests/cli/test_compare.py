@@ -1,0 +1,172 @@
+"""diff and history: what fails newly, what is mended, what has changed."""
+
+import json
+
+import pytest
+
+JOB = """
+import numpy as np
+import pardiff
+
+WRONG = {wrong}
+SHIFT = {shift}
+rng = np.random.default_rng(0)
+X0 = {{"W": rng.normal(size=(4, 3)), "b": rng.normal(size=3)}}
+
+
+def fun(x):
+    return float(np.sum(np.exp(x["W"])) + np.sum(x["b"] ** 3) * (1 + SHIFT))
+
+
+def grad(x):
+    g = {{"W": np.exp(x["W"]), "b": 3 * x["b"] ** 2 * (1 + SHIFT)}}
+    if WRONG:
+        g["W"][WRONG - 1] *= -1
+    return g
+
+
+@pardiff.problem
+def one():
+    return pardiff.Problem(fun, grad, X0{options})
+
+
+@pardiff.problem
+def two():
+    return pardiff.Problem(lambda x: float(x @ x), lambda x: 2 * x, np.array([1.0, 2.0]))
+"""
+
+
+@pytest.fixture
+def run(command, tmp_path):
+    """Run the job with a fault, into a folder."""
+
+    def go(out, wrong=0, shift=0.0, options=""):
+        (tmp_path / "job.py").write_text(JOB.format(wrong=wrong, shift=shift, options=options))
+        return command("run", "job.py", "--workers", "0", "--out", out, "--fresh")
+
+    return go
+
+
+def test_newly_failing(run, command):
+    """Entries that fail now and did not; exit status 1."""
+    run("before")
+    run("after", wrong=2)
+    done = command("diff", "before/one", "after/one", "--json", "diff.json")
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "one",
+        "  PASS has become FAIL",
+        "  W: 3 newly failing, 3 claims changed (W[1,0], W[1,1], W[1,2])",
+    ]
+
+
+def test_newly_fixed(run, command, tmp_path):
+    """What is mended is no failure, also among the audits of two folders."""
+    run("before", wrong=1)
+    run("after")
+    done = command("diff", "before", "after", "--json", "diff.json")
+    data = json.loads((tmp_path / "diff.json").read_text())
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "W: 3 newly fixed, 3 claims changed" in done.stdout
+    assert "two" not in done.stdout
+    assert [pair["name"] for pair in data["pairs"]] == ["one", "two"]
+
+
+def test_derivatives_and_settings(run, command):
+    """Derivatives that changed beyond both bars, and options that differ."""
+    run("before")
+    run("after", shift=1e-4, options=", rtol=1e-5")
+    done = command("diff", "before/one", "after/one")
+
+    assert done.returncode == 0
+    assert "  b: 3 derivatives changed beyond both error bars, 3 claims changed" in done.stdout
+    assert "  rtol: 1e-06 has become 1e-05" in done.stdout
+
+
+def test_nothing_has_changed(run, command):
+    """Two runs of the same."""
+    run("before")
+    run("after")
+    done = command("diff", "before", "after")
+
+    assert (done.returncode, done.stdout) == (0, "nothing has changed\n")
+
+
+def test_problems_that_come_and_go(run, command, tmp_path):
+    """Those that only one folder has; a new one that fails counts."""
+    run("before")
+    run("after", wrong=1)
+    (tmp_path / "before" / "one").rename(tmp_path / "before" / "old")
+    done = command("diff", "before", "after")
+
+    assert done.returncode == 1
+    assert "old: only in before" in done.stdout
+    assert "one: only in after, FAIL" in done.stdout
+
+
+@pytest.mark.parametrize(("pair", "said"), [
+    (("before", "before/one"), "one is an audit, the other a folder of them"),
+    (("nowhere", "before"), "nowhere is no audit, and holds none"),
+])  # fmt: skip
+def test_what_cannot_be_compared(pair, said, run, command):
+    """One sentence, exit status 2."""
+    run("before")
+    done = command("diff", *pair)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_history(run, command, tmp_path):
+    """Every run is remembered, with what has changed; the index says so too."""
+    run("out")
+    run("out", wrong=1)
+    run("out", wrong=1)
+    run("out")
+    done = command("history", "out")
+    lines = done.stdout.splitlines()
+    index = (tmp_path / "out" / "index.html").read_text()
+
+    assert done.returncode == 0
+    assert [line.split()[1] for line in lines[1:]] == ["PASS", "FAIL", "FAIL", "PASS"]
+    assert lines[1].endswith("one was FAIL")
+    assert lines[3].endswith("one was PASS")
+    assert "was FAIL" in index
+    assert index.count("<tr>") >= 6
+
+
+def test_a_folder_without_history(command, tmp_path):
+    """One sentence."""
+    done = command("history", str(tmp_path))
+
+    assert done.returncode == 2
+    assert "has no history of runs" in done.stderr
+
+
+def test_step_summary(run, command, tmp_path, monkeypatch):
+    """In GitHub Actions the report is appended to the summary of the step, what is wrong first."""
+    file = tmp_path / "summary.md"
+    file.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(file))
+    run("out", wrong=2)
+    text = file.read_text()
+
+    assert text.startswith("before\n### ❌ FAIL · one")
+    assert "has the wrong sign" in text
+    assert "### ✅ PASS · two" in text
+
+
+def test_self_test_and_jitter(run, command, tmp_path):
+    """Both are options of a run."""
+    run("out")
+    done = command("run", "job.py", "--workers", "0", "--out", "moved", "--self-test", "--jitter", "0.1")
+
+    assert done.returncode == 0
+    assert "planted faults that would have been caught:" in done.stdout
+    assert "12 of 12" in done.stdout
+    assert command("diff", "out/one", "moved/one").stdout.splitlines()[1] == (
+        "  x0 is another point: derivatives differ for that alone"
+    )
