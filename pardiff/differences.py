@@ -9,6 +9,7 @@ from pathlib import Path
 from pardiff.api import open_result
 from pardiff.errors import NotAnAuditError
 from pardiff.reconciliation.compare import Difference, compare
+from pardiff.result import GradcheckResult
 from pardiff.storage.place import Place, place_of
 
 
@@ -17,8 +18,8 @@ class Differences:
     """What has changed between two audits, or two folders of audits."""
 
     pairs: tuple[Difference, ...]
-    removed: tuple[str, ...]
-    """Problems that only the first has."""
+    removed: Mapping[str, str]
+    """Problems that only the first has, with their verdicts."""
     added: Mapping[str, str]
     """Problems that only the second has, with their verdicts."""
 
@@ -45,15 +46,26 @@ def differences(before: str | Path, after: str | Path) -> Differences:
     if set(theirs) == {""} or set(ours) == {""}:
         if set(theirs) != {""} or set(ours) != {""}:
             raise NotAnAuditError(f"{before} and {after}: one is an audit, the other a folder of them; give two alike")
-        return Differences((_pair(theirs[""], ours[""]),), (), {})
+        return Differences((_pair(theirs[""], ours[""]),), {}, {})
     pairs = tuple(_pair(theirs[name], ours[name]) for name in ours if name in theirs)
-    added = {name: open_result(place.address).verdict.name for name, place in ours.items() if name not in theirs}
-    return Differences(pairs, tuple(name for name in theirs if name not in ours), added)
+    return Differences(pairs, _verdicts(theirs, ours), _verdicts(ours, theirs))
+
+
+def _verdicts(some: Mapping[str, Place], others: Mapping[str, Place]) -> dict[str, str]:
+    """Verdicts of audits that the others have not."""
+    return {name: open_result(place.address).verdict.name for name, place in some.items() if name not in others}
 
 
 def _pair(before: Place, after: Place) -> Difference:
     one, other = open_result(before.address), open_result(after.address)
-    return compare(other.summary.name, one._ledger, other._ledger, (one.verdict.name, other.verdict.name))
+    return compare(
+        other.summary.name, one._ledger, other._ledger, (one.verdict.name, other.verdict.name), _findings(other)
+    )
+
+
+def _findings(result: GradcheckResult) -> dict[str, str]:
+    """What is wrong with each array, in brief."""
+    return {a.name: a.finding.message.partition("; ")[0] for a in result.arrays if a.finding is not None}
 
 
 def _audits(address: str | Path) -> dict[str, Place]:

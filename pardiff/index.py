@@ -11,19 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from pardiff.diagnosis.rules import KINDS
 from pardiff.errors import StoreError
 from pardiff.reconciliation.verdicts import worst_status
 from pardiff.report import write_text
+from pardiff.reporting.text import finding_line
 from pardiff.result import GradcheckResult
 from pardiff.storage.place import Place
 from pardiff.storage.provenance import now
 
 BATCH_VERDICT = {0: "PASS", 1: "FAIL", 2: "BROKEN", 3: "INCONCLUSIVE", 4: "INCOMPLETE"}
 """What an exit status is called in an index."""
+ORDER = ("FAIL", "BROKEN", "REFUSED", "INCOMPLETE", "INCONCLUSIVE", "PARTIAL", "PASS")
+"""In which problems are listed."""
 HISTORY = ".history"
 """Where a file for each run is kept; no problem can have this name."""
 SHOWN = 20
 """Runs on the index."""
+REFUSED = "REFUSED"
+"""Verdict of a problem whose audit is another run's: nothing was run, and the audit is as it was."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Outcome:
     def word(self) -> str:
         """The verdict, or why there is none."""
         if self.refused:
-            return "REFUSED"
+            return REFUSED
         partial = self.status == 0 and self.result is not None and not self.result.passed
         return "PARTIAL" if partial else BATCH_VERDICT[self.status]
 
@@ -86,6 +92,9 @@ def write_index(outcomes: Sequence[Outcome], out: Place) -> str:
     counts = Counter(row["verdict"] for row in rows)
     if verdict == "PASS" and counts["PARTIAL"]:
         verdict = "PARTIAL"
+    if verdict == "BROKEN" and not counts["BROKEN"]:
+        verdict = REFUSED
+    rows.sort(key=lambda row: ORDER.index(row["verdict"]) if row["verdict"] in ORDER else 0)
     problems = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
     headline = f"{problems}: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(counts.items()))
     runs = [past.row for past in (run, *before)][:SHOWN]
@@ -107,7 +116,10 @@ def trends(run: Run, before: Sequence[Run]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name, this in run.problems.items():
-        last = next((past.problems[name] for past in before if name in past.problems), None)
+        if this["verdict"] == REFUSED:
+            continue
+        known = (past.problems[name] for past in before if name in past.problems)
+        last = next((problem for problem in known if problem["verdict"] != REFUSED), None)
         more = 0 if last is None else (this["wrong"] or 0) - (last["wrong"] or 0)
         if last is None:
             found[name] = "new"
@@ -157,18 +169,29 @@ def _earlier(out: Place, names: set[str]) -> list[dict[str, Any]]:
         return []
 
 
+def _headline(outcome: Outcome) -> str:
+    """The verdict in words, with the first thing that is wrong."""
+    if outcome.result is None:
+        return outcome.headline
+    wrong = [finding for finding in outcome.result.summary.findings if finding["kind"] in KINDS]
+    if not wrong:
+        return outcome.headline
+    more = f", and {len(wrong) - 1} findings more" if len(wrong) > 2 else ""
+    return f"{outcome.headline}: {finding_line(wrong[0]).partition('; ')[0]}{more}"
+
+
 def _row(outcome: Outcome) -> dict[str, Any]:
     summary = outcome.result.summary if outcome.result else None
     return {
         "name": outcome.name,
         "target": outcome.target,
         "verdict": outcome.word,
-        "headline": outcome.headline,
+        "headline": _headline(outcome),
         "exit_status": outcome.status,
         "parameters": summary.parameters if summary else None,
         "nfev": summary.nfev if summary else None,
         "seconds": round(summary.seconds, 3) if summary and math.isfinite(summary.seconds) else None,
         "counts": summary.counts if summary else None,
         "wrong": sum(array.wrong for array in summary.arrays) if summary else None,
-        "link": f"{quote(outcome.name)}/report.html" if summary else "",
+        "link": f"{quote(outcome.name)}/report.html" if summary or outcome.refused else "",
     }

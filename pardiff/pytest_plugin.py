@@ -24,6 +24,13 @@ import pytest
 COUNT = pytest.StashKey[int]()
 
 
+def HIDDEN(info: Any) -> bool:
+    """Whether the frames of this plugin are left out: a report says all, another error needs them."""
+    from pardiff.errors import GradientMismatchError
+
+    return bool(info.errisinstance(GradientMismatchError))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Where audits are kept."""
     group = parser.getgroup("gradcheck", "gradient audits by pardiff")
@@ -51,7 +58,7 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """
 
     def check(*args: Any, **options: Any) -> Any:
-        __tracebackhide__ = True
+        __tracebackhide__ = HIDDEN
         return _checked(request.node, lambda: Path(request.getfixturevalue("tmp_path")), args, options)
 
     return check
@@ -60,7 +67,7 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Check what a marked test returns."""
-    __tracebackhide__ = True
+    __tracebackhide__ = HIDDEN
     if pyfuncitem.get_closest_marker("gradcheck") is None or "gradcheck" in pyfuncitem.fixturenames:
         return None
     from pardiff.problem.problem import Problem, ProblemFactory
@@ -94,7 +101,7 @@ def _empty(store: Path) -> Path:
 
 def _checked(item: pytest.Item, folder: Callable[[], Path], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Run a check, keep what there is to keep, and raise if it does not pass."""
-    __tracebackhide__ = True
+    __tracebackhide__ = HIDDEN
     import pardiff
     from pardiff.report import write_beside, write_reports
 

@@ -111,6 +111,7 @@ class GradcheckResult:
 
     def raise_for_verdict(self) -> GradcheckResult:
         """Return the result if it passed; raise `GradientMismatchError` with the report if not."""
+        __tracebackhide__ = True
         if not self.passed:
             raise GradientMismatchError(str(self))
         return self

@@ -29,10 +29,14 @@ def diff(before: str, after: str, file: Path | None) -> None:
 
     found = differences(before, after)
     lines = [line for one in found.pairs for line in _lines(one)]
-    lines += [f"{name}: only in {before}" for name in found.removed]
+    lines += [f"{name}: only in {before}, {verdict}" for name, verdict in found.removed.items()]
     lines += [f"{name}: only in {after}, {verdict}" for name, verdict in found.added.items()]
     for line in lines or ["nothing has changed"]:
         click.echo(printable(line))
+    arrays = [array for one in found.pairs for array in one.arrays]
+    failing, mended = sum(array.failing for array in arrays), sum(array.mended for array in arrays)
+    if failing or mended:
+        click.echo(f"in all {failing:,} entries newly failing, {mended:,} newly fixed")
     if file is not None:
         data = {"pairs": [asdict(one) for one in found.pairs], "removed": found.removed, "added": found.added}
         file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -45,7 +49,7 @@ def _lines(one: Any) -> list[str]:
     if one.verdicts[0] != one.verdicts[1]:
         told.append(f"  {one.verdicts[0]} has become {one.verdicts[1]}")
     if one.point:
-        told.append("  x0 is another point: derivatives differ for that alone")
+        told.append("  x0 is another point, so that derivatives and claims differ")
     for array in one.arrays:
         if not array.differs:
             continue
@@ -54,16 +58,25 @@ def _lines(one: Any) -> list[str]:
             for count, words in (
                 (array.failing, "newly failing"),
                 (array.mended, "newly fixed"),
-                (array.changed, "derivatives changed beyond both error bars"),
-                (array.claims, "claims changed"),
+                (0 if one.point else array.changed, "derivatives changed beyond both error bars"),
+                (0 if one.point else array.claims, "claims changed"),
             )
             if count
         ]
+        if not counts and array.state == "both":
+            continue
         state = [array.state] if array.state != "both" else []
         named = f" ({', '.join(array.named)}{', …' if sum((array.failing, array.changed)) > 3 else ''})"
-        told.append(f"  {array.array}: {', '.join([*state, *counts])}{named if array.named else ''}")
-    told += [f"  {key}: {old} has become {new}" for key, (old, new) in one.settings.items()]
+        now = f"; {array.finding}" if array.failing and array.finding else ""
+        told.append(f"  {array.array}: {', '.join([*state, *counts])}{named if array.named else ''}{now}")
+    if one.source:
+        told.append("  the source of the problem has changed")
+    told += [f"  {key}: {_option(old)} has become {_option(new)}" for key, (old, new) in one.settings.items()]
     return [one.name, *told] if told else []
+
+
+def _option(value: Any) -> str:
+    return "not set" if value is None else str(value)
 
 
 @click.command()
@@ -84,7 +97,11 @@ def history(folder: str, most: int) -> None:
         raise NotAnAuditError(f"{folder} has no history of runs{known}; expected the --out of 'pardiff run'")
     rows = []
     for number, run in enumerate(runs[:most]):
-        changes = [f"{name} {text}" for name, text in trends(run, runs[number + 1 :]).items() if text != "same"]
+        changes = [
+            f"{name} {text}" + (f", is {run.problems[name]['verdict']}" if text.startswith("was ") else "")
+            for name, text in trends(run, runs[number + 1 :]).items()
+            if text != "same"
+        ]
         row = run.row
         rows.append(
             [

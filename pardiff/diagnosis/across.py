@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,7 +52,15 @@ def across(
     """
     if len(cases) < 2:
         return []
-    return [*_swapped(cases), *_common_factor(cases, passing, norm, sizes), *_upstream(cases, names, passing)]
+    upstream = _upstream(cases, names, passing)
+    factor = _common_factor(cases, passing, norm, sizes)
+    if upstream and factor:  # one cause, of which the second is the shape
+        number = float(factor[0].evidence["factor"])
+        shape = "with the wrong sign" if abs(number + 1) < SAME else f"by the same factor, {number:.7g}"
+        message = upstream[0].message.replace(" are wrong (", f" are wrong, {shape} (", 1)
+        upstream = [replace(upstream[0], message=message, evidence={**upstream[0].evidence, "factor": number})]
+        factor = []
+    return [*_swapped(cases), *upstream, *factor]
 
 
 def _swapped(cases: Sequence[Case]) -> list[Finding]:
@@ -105,7 +113,8 @@ def _common_factor(
         return []
     of = "all arrays have" if not passing else f"all {len(cases)} arrays that fail have"
     if abs(middle + 1) < SAME:
-        message = f"{of} the wrong sign, as of a loss that is maximised, or a residual taken the other way round"
+        cause = "" if passing else ", as of a loss that is maximised, or a residual taken the other way round"
+        message = f"{of} the wrong sign{cause}"
         return [Finding("", "common_factor", message, {"factor": -1.0}, confidence=CERTAIN)]
     known = name_factor(middle, sizes)
     text = f"{middle:.7g}" if not known or "(" in known[0] else known[0]
@@ -114,9 +123,10 @@ def _common_factor(
         reason = f"the norm of the whole claim is {round_norm:g}: it is clipped, or normalised, to that"
         evidence = {"factor": middle, "norm": norm}
     else:
-        reason = "as of a scaled loss, or a mean in place of a sum"
+        means = "a mean in place of a sum" if abs(middle) < 1 else "a sum in place of a mean"
+        reason = "" if passing else f"perhaps of a scaled loss, or {means}"
         evidence = {"factor": middle}
-    message = f"{of} the same factor, {text}; {reason}"
+    message = f"{of} the same factor, {text}{'; ' if reason else ''}{reason}"
     return [Finding("", "common_factor", message, evidence, confidence=CERTAIN)]
 
 
@@ -146,7 +156,9 @@ def _upstream(cases: Sequence[Case], names: Sequence[str], passing: Sequence[str
         if count and all(is_good for _, is_good in states[count:]):
             first_right, last_wrong = ordered[count], ordered[count - 1]
             at_once = [name for name in names if layer_of(name) in ordered[:count]]
-            many = f"{', '.join(at_once[:4])}{' and more' if len(at_once) > 4 else ''}"
+            near = at_once[-4:] if order > 0 else at_once[:4]  # those next to the fault
+            many = f"{'…, ' if len(at_once) > 4 and order > 0 else ''}{', '.join(near)}"
+            many += ", …" if len(at_once) > 4 and order < 0 else ""
             other = "before" if side == "behind" else "behind"
             message = (
                 f"all arrays up to {_named(last_wrong, names)} are wrong ({many}) and all {side} it are right: look at "

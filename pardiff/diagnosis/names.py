@@ -9,8 +9,8 @@ NEAR = 2e-6
 """Relative difference up to which a factor is taken to be a named number; factors are medians of many ratios."""
 
 CONSTANTS: Mapping[float, str] = {
-    2.0: "as of a square that was differentiated twice, or a term counted twice",
-    0.5: "as where the 2 of a square is forgotten, or a 1/2 counted twice",
+    2.0: "perhaps a term that is counted twice, or a 1/2 that is forgotten",
+    0.5: "perhaps the 2 of a square that is forgotten",
     math.pi: "π",
     2 * math.pi: "2π",
     1 / (2 * math.pi): "1/2π",
@@ -30,6 +30,8 @@ DROPOUT = (0.1, 0.2, 0.25, 0.3, 0.4)
 """Rates at which units are commonly dropped."""
 MOST = 10_000
 """Largest integer, or size of a sample, that is recognised."""
+LEAST_SAMPLE = 4
+"""Smallest N of N/(N-1) that is no simple fraction."""
 NAMED_BITS, INTEGER_BITS, RATIO_BITS = 8.0, 13.0, 15.0
 
 
@@ -66,14 +68,14 @@ def name_factor(factor: float, sizes: Mapping[int, str]) -> tuple[str, float] | 
     for rate in DROPOUT:
         if _near(size, 1 - rate) or _near(size, 1 / (1 - rate)):
             of = "1 - p" if size < 1 else "1/(1 - p)"
-            return f"{factor:.7g}, that is {of} with p = {rate:g}, as for dropout", NAMED_BITS
+            return f"{factor:.7g}, that is {of} with p = {rate:g}, perhaps of dropout", NAMED_BITS
     if whole > 1 and whole <= MOST and _near(size, whole):
-        return f"{sign}{whole}, as a number of samples would be", INTEGER_BITS
+        return f"{sign}{whole}", INTEGER_BITS
     if part > 1 and part <= MOST and _near(size, 1 / part):
-        return f"{sign}1/{part}, as where a mean is taken over {part} samples", INTEGER_BITS
+        return f"{sign}1/{part}, perhaps of a mean over {part} samples", INTEGER_BITS
     if size != 1:
         n = round(size / (size - 1)) if size > 1 else round(1 / (1 - size))
-        if 1 < n <= 1000 and _near(size, n / (n - 1) if size > 1 else (n - 1) / n):
+        if LEAST_SAMPLE <= n <= 1000 and _near(size, n / (n - 1) if size > 1 else (n - 1) / n):
             over = f"{n}/{n - 1}, that is N/(N-1)" if size > 1 else f"{n - 1}/{n}, that is (N-1)/N"
             return f"{sign}{over} with N = {n}", RATIO_BITS
     return None

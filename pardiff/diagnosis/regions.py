@@ -29,6 +29,7 @@ class _Selection:
 
     text: str
     words: str
+    """With a gap for the word for a slice."""
     indices: IntArray
     bits: float
 
@@ -94,25 +95,28 @@ def _selection(wrong: IntArray, known: IntArray, length: int) -> _Selection | No
     each = math.log2(max(2, length))
     first, last = int(wrong[0]), int(wrong[-1])
     if len(wrong) == 1:
-        return _Selection(str(first), str(first), wrong, 4 + each)
+        return _Selection(str(first), "{} " + str(first), wrong, 4 + each)
     place = np.searchsorted(known, wrong)
     if place[-1] - place[0] + 1 == len(wrong):
         if place[0] == 0:
-            return _Selection(f":{last + 1}", f"the first {last + 1}", wrong, 5 + each)
+            return _Selection(f":{last + 1}", f"the first {last + 1} {{}}s", wrong, 5 + each)
         if place[-1] == len(known) - 1:
-            return _Selection(f"{first}:", f"the last {length - first}", wrong, 5 + each)
-        return _Selection(f"{first}:{last + 1}", f"{first} to {last}", wrong, 6 + 2 * each)
+            return _Selection(f"{first}:", f"the last {length - first} {{}}s", wrong, 5 + each)
+        return _Selection(f"{first}:{last + 1}", f"{{}}s {first} to {last}", wrong, 6 + 2 * each)
     if len(wrong) == 2 and place[0] == 0 and place[1] == len(known) - 1:
-        return _Selection("[0, -1]", "the first and the last", wrong, 5.0)
+        return _Selection("[0, -1]", "the first and the last {}", wrong, 5.0)
     step = int(np.gcd.reduce(np.diff(wrong)))
     if step > 1 and len(wrong) > 2 and np.array_equal(known[known % step == first % step], wrong):
         start = "" if first % step == 0 else str(first % step)
-        return _Selection(f"{start}::{step}", f"every {step}. from {first % step}", wrong, 8 + 2 * math.log2(step))
+        return _Selection(
+            f"{start}::{step}", f"each {step}th {{}} from {first % step} on", wrong, 8 + 2 * math.log2(step)
+        )
     rest = np.setdiff1d(known, wrong)
     if len(rest) == 1:
-        return _Selection(f"≠{rest[0]}", f"all but {rest[0]}", wrong, 6 + each)
+        return _Selection(f"≠{rest[0]}", f"all {{}}s but {rest[0]}", wrong, 6 + each)
     if len(wrong) <= LISTED:
-        return _Selection(f"[{', '.join(map(str, wrong))}]", ", ".join(map(str, wrong)), wrong, len(wrong) * each)
+        named = ", ".join(map(str, wrong[:-1])) + f" and {wrong[-1]}"
+        return _Selection(f"[{', '.join(map(str, wrong))}]", f"{{}}s {named}", wrong, len(wrong) * each)
     return None
 
 
@@ -122,17 +126,23 @@ def _product(evidence: Evidence, choices: dict[int, _Selection]) -> Region:
         held = np.isin(evidence.axes[axis], choice.indices)
         mask &= held.reshape([-1 if i == axis else 1 for i in range(mask.ndim)])
     texts = [choices[axis].text if axis in choices else ":" for axis in range(mask.ndim)]
-    words = " and ".join(f"{_axis_word(evidence, axis)} {choice.words}" for axis, choice in choices.items())
+    words = ", ".join(
+        choice.words.format(_noun(evidence, axis)) + _of_axis(evidence, axis) for axis, choice in choices.items()
+    )
     bits = sum(choice.bits for choice in choices.values())
     (axis, choice), *more = choices.items()
     indices = tuple(choice.indices.tolist()) if not more and len(choice.indices) <= 1000 else ()
     return Region(f"{evidence.name}[{', '.join(texts)}]", words, mask, bits, None if more else axis, indices)
 
 
-def _axis_word(evidence: Evidence, axis: int) -> str:
+def _noun(evidence: Evidence, axis: int) -> str:
     if len(evidence.shape) == 1:
-        return "entry"
-    return ("row", "column")[axis] if len(evidence.shape) == 2 else f"axis {axis}:"
+        return "element"
+    return ("row", "column")[axis] if len(evidence.shape) == 2 else "slice"
+
+
+def _of_axis(evidence: Evidence, axis: int) -> str:
+    return f" of axis {axis}" if len(evidence.shape) > 2 else ""
 
 
 def _shapes(evidence: Evidence) -> Iterator[Region]:

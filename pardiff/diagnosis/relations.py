@@ -120,7 +120,7 @@ def _factor(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
         return
     named = name_factor(factor, sizes)
     text, bits = named or (f"{factor:.7g}", WORD)
-    says = f"is the derivative times {text}"
+    says = f"is the derivative times {text}" + (", and so of the wrong sign" if factor < 0 else "")
     yield Fit("factor", says, bits, factor * rows.d, factor * rows.u, {"factor": factor}, unknowns=1)
 
 
@@ -224,6 +224,30 @@ def _chain(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
         yield Fit("chain", says, bits, factor * value * rows.d, bar, {"function": name, "factor": factor}, unknowns)
 
 
+def _mixed(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
+    """A factor in all but a term of x0, such as weight decay."""
+    if np.count_nonzero(rows.fail) < 5 or not np.ptp(rows.x) > 0:
+        return
+    columns = np.column_stack([rows.d, rows.x])
+    keep = np.ones(len(rows.a), dtype=bool)
+    factor = term = 0.0
+    for _ in range(2):
+        (factor, term), *_ = np.linalg.lstsq(columns[keep], rows.a[keep], rcond=None)
+        off = np.abs(factor * rows.d + term * rows.x - rows.a)
+        keep = off <= np.quantile(off, 0.9)
+    if not (np.isfinite(factor) and np.isfinite(term)):
+        return
+    named = name_factor(factor, sizes)
+    text = named[0] if named else f"{factor:.7g}"
+    says = (
+        f"is the derivative times {text}, {'plus' if term > 0 else 'minus'} {abs(term):.6g} · x0, as where all but a "
+        f"weight decay has that factor"
+    )
+    predicted = factor * rows.d + term * rows.x
+    numbers = {"factor": float(factor), "term": float(term)}
+    yield Fit("factor", says, 2 * WORD, predicted, factor * rows.u, numbers, unknowns=2)
+
+
 RELATIONS: tuple[Callable[[Rows, Mapping[int, str]], Iterator[Fit]], ...] = (
     _zero,
     _sign,
@@ -233,6 +257,7 @@ RELATIONS: tuple[Callable[[Rows, Mapping[int, str]], Iterator[Fit]], ...] = (
     _proportional,
     _chain,
     _affine,
+    _mixed,
 )
 
 

@@ -144,7 +144,8 @@ def _ranked(
 def _candidates(evidence: Evidence, left: Mask, sizes: Mapping[int, str], first: bool) -> Iterator[Candidate | None]:
     """Descriptions of the whole array, then None, then those of its parts and of its residual."""
     whole, *parts = regions(evidence, left)
-    yield from related(evidence, whole, sizes)
+    if first or np.count_nonzero(left) > ELEMENTS:  # a few that are left are better called by their names
+        yield from related(evidence, whole, sizes)
     yield _wrong(evidence, whole)
     if first:
         yield from structured(evidence)
@@ -196,7 +197,7 @@ def _renamed(candidate: Candidate, evidence: Evidence) -> tuple[str, str]:
     """Kind and words, where a region gives a relation a name of its own."""
     where = candidate.region.where if candidate.region else ""
     if candidate.kind == "zero":
-        if not where:
+        if not where and not evidence.a[evidence.known].any():
             return "detached", "is exactly zero everywhere, as if it were not connected to the loss"
         if "[i <" in where or "[i >" in where:
             assert candidate.region is not None
@@ -210,8 +211,8 @@ def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
     if evidence.a.size == 1:
         ratio, difference = float(a[0] / d[0]) if d[0] else float("nan"), float(a[0] - d[0])
         says = (
-            f"is {ratio:.6g} times the derivative, or {difference:.6g} more: a single entry does not tell whether a "
-            f"factor or a term is wrong"
+            f"is {ratio:.6g} times the derivative, or {abs(difference):.6g} {'more' if difference > 0 else 'less'}: a "
+            f"single entry does not tell whether a factor or a term is wrong"
         )
         return Diagnosis("factor", says, "", POSSIBLE, rest, "", {"factor": ratio, "offset": difference})
     if rest <= ELEMENTS and rest < total + (rest < 0.2 * evidence.a.size):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class ArrayDifference:
     """Entries whose claim has changed by more than the tolerance."""
     named: tuple[str, ...] = ()
     """Labels of some of these, failing ones first."""
+    finding: str = ""
+    """What is wrong with it now."""
 
     @property
     def differs(self) -> bool:
@@ -53,6 +55,8 @@ class Difference:
     verdicts: tuple[str, str]
     point: bool
     """Whether x0 is another one."""
+    source: bool
+    """Whether the source of the problem is another one."""
 
     @property
     def newly_failing(self) -> bool:
@@ -60,13 +64,17 @@ class Difference:
         return any(array.failing for array in self.arrays)
 
 
-def compare(name: str, before: Ledger, after: Ledger, verdicts: tuple[str, str]) -> Difference:
+def compare(
+    name: str, before: Ledger, after: Ledger, verdicts: tuple[str, str], findings: Mapping[str, str]
+) -> Difference:
     """Compare two audits, each by its own tolerances.
 
     Parameters
     ----------
     verdicts : tuple of str
         Of the two.
+    findings : mapping of str to str
+        What is wrong with arrays of the second.
     """
     theirs = {leaf.name: leaf for leaf in before.layout.leaves if leaf.size}
     ours = {leaf.name: leaf for leaf in after.layout.leaves if leaf.size}
@@ -81,6 +89,7 @@ def compare(name: str, before: Ledger, after: Ledger, verdicts: tuple[str, str])
     arrays += [ArrayDifference(array, "removed") for array in theirs if array not in ours]
     options = (before.info["settings"], after.info["settings"])
     names = sorted({*options[0], *options[1]} - set(OPERATIONAL))
+    arrays = [replace(array, finding=findings.get(array.array, "")) for array in arrays]
     settings = {key: (options[0].get(key), options[1].get(key)) for key in names}
     return Difference(
         name=name,
@@ -92,6 +101,7 @@ def compare(name: str, before: Ledger, after: Ledger, verdicts: tuple[str, str])
             for array in ours
             if array in theirs and theirs[array].shape == ours[array].shape
         ),
+        source=before.info.get("fingerprint", {}).get("source") != after.info.get("fingerprint", {}).get("source"),
     )
 
 

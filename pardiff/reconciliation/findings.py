@@ -51,8 +51,9 @@ def array_finding(
     if counts["fail"]:
         kind = "mismatch"
         differ = "differs" if counts["fail"] == 1 else "differ"
-        most = f", most of all {labels}" if counts["fail"] > 1 else ""
-        message = f"{counts['fail']:,} of {of} {differ}{most}: {values}"
+        values = f"{first['analytical']:.6g} analytically, {_numerical(first)} numerically"
+        most = "most of all " if counts["fail"] > 1 else ""
+        message = f"{counts['fail']:,} of {of} {differ}, {most}{first['label']}: {values}"
     elif wrong_claims:
         kind = "nonfinite"
         message = f"the analytical derivative is not finite at {wrong_claims:,} of {of}: {labels}"

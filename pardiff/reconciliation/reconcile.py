@@ -238,12 +238,13 @@ def _diagnosed(ledger: Ledger, rtol: float, atol: float) -> tuple[tuple[ArrayRes
     ]
     passing = [name for name, result in results.items() if not result.wrong]
     found = diagnose_arrays(ledger, failing, passing, rtol, atol)
-    findings = list(found.together)
+    by_array: list[Finding] = []
     for name, result in results.items():
         own = found.by_array.get(name, [result.finding] if result.finding is not None else [])
-        findings += own
+        by_array += own
         results[name] = replace(result, finding=own[0] if own else None)
-    return tuple(results.values()), findings
+    by_array.sort(key=lambda finding: finding.kind == "unstructured")  # what says something comes first
+    return tuple(results.values()), [*found.together, *by_array]
 
 
 GRAVE = ("nondeterministic", "heterogeneous", "error", "fast_path")

@@ -25,7 +25,7 @@ def test_point(ledger: Ledger) -> list[Finding]:
     if not text:
         return []
     moved = ledger.info["settings"].get("jitter")
-    remedy = "" if moved else "; --jitter 0.1 moves x0"
+    remedy = "" if moved else "; --jitter 0.1 --fresh tests beside it"
     evidence = {"arrays": {name: found for name, found in named if found}}
     return [Finding("", "test_point", f"this point may hide faults: {text}{remedy}", evidence, confidence=POSSIBLE)]
 

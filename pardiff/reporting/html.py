@@ -21,6 +21,7 @@ from pardiff.reporting.sweep import verdict_of
 from pardiff.reporting.text import (
     ARRAY_COLUMNS,
     SELF_TEST_COLUMNS,
+    SELF_TEST_LEGEND,
     WORST_COLUMNS,
     array_rows,
     coverage,
@@ -65,10 +66,11 @@ def render_html(summary: Summary) -> str:
             effort=effort(summary),
             coverage=coverage(summary),
             shares=[*shares, ("rest", 100 * rest / total)],
+            legend=_legend(summary, rest),
             findings=[_finding(finding) for finding in summary.findings[:MOST_FINDINGS]],
             more_findings=max(0, len(summary.findings) - MOST_FINDINGS),
             array_columns=ARRAY_COLUMNS,
-            arrays=array_rows(summary),
+            arrays=sorted(array_rows(summary), key=lambda row: row[2] == "PASS"),
             worst_columns=WORST_COLUMNS,
             worst=worst_rows(summary, len(summary.worst)),
             maps=[
@@ -82,9 +84,17 @@ def render_html(summary: Summary) -> str:
             curves=[(c.label, verdict_of(c), Markup(picture)) for c in summary.curves if (picture := step_curve(c))],
             self_test_columns=SELF_TEST_COLUMNS,
             self_test=self_test_rows(summary),
+            self_test_legend=SELF_TEST_LEGEND,
             workers=[[w.worker, f"{w.blocks:,}", f"{w.nfev:,}", f"{w.seconds:.2f}"] for w in summary.workers],
         )
     )
+
+
+def _legend(summary: Summary, rest: int) -> list[tuple[str, str]]:
+    """Colours of the bar, with how many entries each stands for."""
+    counts = {**summary.counts, "other": rest}
+    words = {"pass": "pass", "fail": "fail", "inconclusive": "inconclusive", "other": "kink, not finite, or error"}
+    return [(kind, f"{counts[kind]:,} {text}") for kind, text in words.items() if counts[kind]]
 
 
 def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def _case(suite: ElementTree.Element, summary: Summary, array: ArrayResult) -> N
         kind = array.finding.kind if array.finding else "mismatch"
         failure = ElementTree.SubElement(case, "failure", message=message, type=kind)
         own = [finding["message"] for finding in summary.findings if finding["array"] == array.name]
-        failure.text = "\n".join(map(printable, own))
+        if len(own) > 1:
+            failure.text = "\n".join(map(printable, own))
     elif array.counts["error"] or (array.counts["missing"] and summary.exit_status == 4):
         ElementTree.SubElement(case, "error", message=message, type="incomplete")
     elif array.verdict is Verdict.INCONCLUSIVE:

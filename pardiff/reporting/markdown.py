@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pardiff.reporting.brief import ENTRIES, brief
 from pardiff.reporting.plain import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, WORST_COLUMNS, effort
+from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, SELF_TEST_LEGEND, WORST_COLUMNS, effort
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔"}
 
@@ -32,6 +32,7 @@ def render_markdown(summary: Summary, worst: int = ENTRIES) -> str:
         lines += ["", *_table(WORST_COLUMNS, shown.entries)]
     if shown.self_test:
         lines += ["", "Planted faults that would have been caught:", "", *_table(SELF_TEST_COLUMNS, shown.self_test)]
+        lines += ["", escape(SELF_TEST_LEGEND)]
     return "\n".join([*lines, "", escape(effort(summary)), ""])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pardiff.reporting.brief import ENTRIES, brief
 from pardiff.reporting.plain import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, WORST_COLUMNS, effort, table
+from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, SELF_TEST_LEGEND, WORST_COLUMNS, effort, table
 
 __all__ = ["printable", "render_terminal"]
 
@@ -33,6 +33,7 @@ def render_terminal(summary: Summary, worst: int = ENTRIES, *, everything: bool 
         lines += ["", *_table(WORST_COLUMNS, shown.entries, 2)]
     if shown.self_test:
         lines += ["", "planted faults that would have been caught:", *_table(SELF_TEST_COLUMNS, shown.self_test, 1)]
+        lines.append(f"({SELF_TEST_LEGEND})")
     return "\n".join([*lines, "", effort(summary)])
 
 

@@ -94,8 +94,13 @@ def coverage(summary: Summary) -> str:
     return f"{total - missing:,} of {total:,} entries were checked ({1 - missing / total:.1%}): {some}."
 
 
-SELF_TEST_COLUMNS = ("array", "× 1.01", "sign", "derivative 0", "slices", "transposed", "error in half", "in any entry")
+SELF_TEST_COLUMNS = ("array", "× 1.01", "sign", "at 0", "lost slices", "transposed", "error in half", "in any entry")
 """Of the table of planted faults that would have been caught."""
+SELF_TEST_LEGEND = (
+    "in how many entries a factor of 1.01, or a wrong sign, would fail (at 0 neither makes a difference); how many "
+    "slices would fail if they were set to 0; whether a transpose would; the relative errors that would in half of the "
+    "entries, and in any; arrays that fail are left out"
+)
 
 
 def self_test_rows(summary: Summary) -> list[list[str]]:

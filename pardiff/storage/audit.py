@@ -171,7 +171,7 @@ class Audit:
     def check_fingerprint(self, fingerprint: Mapping[str, Any]) -> None:
         """Raise `FingerprintError`, naming what differs, unless this audit is of the same run."""
         stored = self.info["fingerprint"]
-        for key in dict.fromkeys([*fingerprint, *stored]):
+        for key in dict.fromkeys(["jitter", *fingerprint, *stored]):  # a jitter moves x0, and is the reason then
             if stored.get(key) != fingerprint.get(key):
                 was, now_ = (_short(f.get(key)) for f in (stored, fingerprint))
                 remedy = "" if key not in ("rtol", "atol") else "'pardiff reconcile' compares anew without a pass; "

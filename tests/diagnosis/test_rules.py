@@ -86,12 +86,12 @@ def test_every_kind(kind):
 @pytest.mark.parametrize(
     ("factor", "named"),
     [
-        (2.0, "times 2 (as of a square"),
+        (2.0, "times 2 (perhaps a term"),
         (1 / 7, "1/7, where 7 is the length of axis 1 of x"),
         (10 / 9, "1/(1 - p) with p = 0.1"),
         (32 / 31, "N/(N-1) with N = 32"),
         (np.log(10), "ln 10"),
-        (512.0, "512, as a number of samples"),
+        (1 / 512, "1/512, perhaps of a mean over 512 samples"),
         (1.2345678, "times 1.234568"),
     ],
 )
@@ -122,6 +122,22 @@ def test_slices_are_named(where, index):
     found = finding(lambda g, x: put(g, index, -g[index]), (9, 7))
 
     assert (found.kind, found.where) == ("sign", where)
+
+
+def test_a_factor_beside_weight_decay():
+    """All but the term of the weight decay has the factor."""
+    found = finding(lambda g, x: -(g - 0.1 * x) + 0.1 * x)
+
+    assert found.kind == "factor"
+    assert found.evidence["factor"] == pytest.approx(-1)
+    assert found.evidence["term"] == pytest.approx(0.2)
+
+
+def test_what_is_left_is_named():
+    """A shift whose last entry is lost: the shift, and the entry."""
+    result = audit(lambda g, x: np.r_[g[1:], 0.0], (12,))
+
+    assert [(f.kind, f.where) for f in result.findings] == [("shifted", ""), ("zero", "x[11]")]
 
 
 def test_conditions_on_x0():
