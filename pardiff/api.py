@@ -127,8 +127,8 @@ def gradcheck(
     seed : int
         Seed of what is drawn: the directions in which the noise of fun is measured (default 0), and the jitter.
     jitter : float
-        Move each parameter of x0 by up to this part of its size, the same way in every run with the same seed and
-        within the bounds: at a point with zeros, ones or a symmetry some faults do not show.
+        Move each parameter of x0 by up to this part of ``max(|x|, typical)``, the same way in every run with the same
+        seed and within the bounds: at a point with zeros, ones or a symmetry some faults do not show.
     progress : callable or None
         Called with a `Progress` after each block.
 

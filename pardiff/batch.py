@@ -79,7 +79,13 @@ def select(texts: Sequence[str], keyword: str = "", importing: Importing = nullc
             jobs.append(read_job(Path(text), importing))
             targets += jobs[-1].targets
         else:
-            targets += find_targets(text, importing)
+            try:
+                targets += find_targets(text, importing)
+            except TargetError as error:
+                file = Path(text.partition("::")[0])
+                if len(texts) == 1 or not file.is_file():
+                    raise
+                targets.append(Broken(text, file.stem, str(error)))
         os.chdir(here)  # wherever the code of a target has gone
     if len(jobs) > 1:
         raise InputError("got several job files; expected one at a time, since each names a cluster and a store")

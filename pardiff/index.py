@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -142,15 +143,25 @@ def read_history(out: Place, most: int | None = None) -> list[Run]:
     for text in out.read_many([f"{HISTORY}/{name}" for name in names]):
         try:
             data = json.loads(text or b"")
-            runs.append(Run(str(data["created"]), str(data["verdict"]), dict(data["problems"])))
-        except (ValueError, KeyError, TypeError):
+            problems = {str(name): _problem(problem) for name, problem in data["problems"].items()}
+            runs.append(Run(str(data["created"]), str(data["verdict"]), problems))
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return runs
 
 
+def _problem(data: Mapping[str, Any]) -> dict[str, Any]:
+    """One problem of a run, with numbers where numbers belong."""
+    numbers = {key: float(data[key] or 0) for key in ("wrong", "parameters", "nfev", "seconds")}
+    if not all(math.isfinite(number) for number in numbers.values()):
+        raise ValueError
+    whole = {key: int(number) if key != "seconds" else number for key, number in numbers.items()}
+    return {"verdict": str(data["verdict"]), **whole}
+
+
 def _remember(out: Place, run: Run) -> None:
     """Write a file of its own, so that two runs that end together are both kept."""
-    stamp = "".join(c for c in run.created.partition("+")[0] if c.isalnum())
+    stamp = f"{time.time_ns():020d}"  # runs may follow each other within a second
     data = {"created": run.created, "verdict": run.verdict, "problems": run.problems}
     write_text(out, f"{HISTORY}/{stamp}-{uuid.uuid4().hex[:8]}.json", json.dumps(data, ensure_ascii=False) + "\n")
 

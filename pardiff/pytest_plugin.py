@@ -14,7 +14,10 @@ A test that checks a gradient, and one that is a problem::
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import re
+import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,21 +67,35 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return check
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse what would never be checked."""
+    own = any(marker.name == "gradcheck" for marker in item.own_markers)
+    if own and issubclass(getattr(item, "cls", None) or object, unittest.TestCase):
+        pytest.fail(
+            f"{item.nodeid}: what a unittest.TestCase returns cannot be checked; use a function or a plain class",
+            pytrace=False,
+        )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Check what a marked test returns."""
     __tracebackhide__ = HIDDEN
-    if pyfuncitem.get_closest_marker("gradcheck") is None or "gradcheck" in pyfuncitem.fixturenames:
+    if pyfuncitem.get_closest_marker("gradcheck") is None or inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     from pardiff.problem.problem import Problem, ProblemFactory
 
     names = pyfuncitem._fixtureinfo.argnames
     problem = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
     if not isinstance(problem, Problem | ProblemFactory):
-        raise TypeError(
-            f"a test marked with gradcheck returned {type(problem).__name__}; expected a pardiff.Problem, or a "
-            f"use of the fixture gradcheck"
-        )
+        own = any(marker.name == "gradcheck" for marker in pyfuncitem.own_markers)
+        if problem is not None or (own and "gradcheck" not in pyfuncitem.fixturenames):
+            pytest.fail(
+                f"{pyfuncitem.nodeid} is marked with gradcheck and returned {type(problem).__name__}; expected a "
+                f"pardiff.Problem, or a use of the fixture gradcheck",
+                pytrace=False,
+            )
+        return True
 
     def folder() -> Path:
         factory: pytest.TempPathFactory = pyfuncitem.config._tmp_path_factory  # type: ignore[attr-defined]
@@ -111,7 +128,9 @@ def _checked(item: pytest.Item, folder: Callable[[], Path], args: tuple[Any, ...
     item.stash[COUNT] = number
     out = item.config.getoption("--gradcheck-out") or item.config.getini("gradcheck_out")
     if out and "store" not in options:
-        name = re.sub(r"[^\w.-]+", "_", item.nodeid) + (f"_{number}" if number > 1 else "")
+        # the digest keeps tests apart whose names differ only in what a folder cannot be called
+        digest = hashlib.sha256(item.nodeid.encode()).hexdigest()[:8]
+        name = re.sub(r"[^\w.-]+", "_", item.nodeid)[:120] + f"-{digest}" + (f".{number}" if number > 1 else "")
         options["store"] = _empty(Path(item.config.rootpath, out, name))
     result = pardiff.gradcheck(*args, **options)
     if result.place is not None:

@@ -90,13 +90,13 @@ class GradcheckResult:
         return worst(self._ledger, self._reconciliation, settings["rtol"], settings["atol"], count, array)
 
     def self_test(self) -> tuple[SelfTest, ...]:
-        """What this audit would have caught: known faults, planted in a copy of the claim; fun is not called.
+        """What this audit would not have let pass: known faults, planted in a copy of the claim; fun is not called.
 
         Returns
         -------
         tuple of SelfTest
-            By array: at how many entries a factor of 1.01, or a wrong sign, would have failed; how many slices could
-            have been dropped; whether a transpose would have failed; and the smallest relative error that would.
+            By array: at how many entries a factor of 1.01, or a wrong sign, would not have passed; of how many slices
+            set to 0; whether a transpose would not; and the smallest relative error that would not.
 
         Examples
         --------

@@ -76,10 +76,82 @@ def test_fixture_and_marker(run, tmp_path):
     assert "3 failed, 5 passed" in done.stdout, done.stdout
     assert "x: the claim has the wrong sign; 3 of 3 entries differ" in done.stdout
     assert "is the derivative reversed" in done.stdout
-    assert "a test marked with gradcheck returned int; expected a pardiff.Problem" in done.stdout
+    assert "is marked with gradcheck and returned int; expected a pardiff.Problem" in done.stdout
     assert report.get("name") == "gradcheck_report"
     assert f"report: {report.get('value')}" in done.stdout
     assert "pytest_plugin.py" not in done.stdout
+
+
+SILENT = """
+    import unittest
+    import numpy as np
+    import pardiff
+    import pytest
+
+    def loss(x):
+        return float(np.sum(x**2))
+
+    X = np.array([1.0, 2.0])
+
+    def wrong():
+        return pardiff.Problem(loss, lambda x: -2 * x, X)
+
+    class TestUnittest(unittest.TestCase):
+        @pytest.mark.gradcheck
+        def test_in_unittest(self):
+            return wrong()
+
+    @pytest.mark.gradcheck
+    def test_with_the_fixture(gradcheck):
+        return wrong()
+
+    @pytest.fixture
+    def weights(gradcheck):
+        gradcheck(loss, lambda x: 2 * x, X)
+        return X
+
+    @pytest.mark.gradcheck
+    def test_by_another_fixture(weights):
+        return wrong()
+
+    @pytest.mark.gradcheck
+    class TestClass:
+        def test_wrong_in_a_class(self):
+            return wrong()
+
+        def test_plain(self):
+            assert True
+"""
+
+
+def test_no_wrong_problem_passes(tmp_path, run):
+    """However a marked test comes to its problem; others in a marked class are left alone."""
+    import textwrap
+
+    (tmp_path / "test_it.py").write_text(textwrap.dedent(SILENT))
+    done = run()
+
+    assert "3 failed, 1 passed, 1 error" in done.stdout, done.stdout
+    assert "what a unittest.TestCase returns cannot be checked" in done.stdout
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_audits_do_not_clash(workers, tmp_path, run):
+    """Tests whose names look the same as folders have audits of their own."""
+    (tmp_path / "test_it.py").write_text(
+        "import numpy as np, pytest\n"
+        "@pytest.mark.parametrize('name', ['in/out', 'in_out', 'in out'])\n"
+        "def test_p(gradcheck, name):\n"
+        "    sign = -1 if name == 'in/out' else 1\n"
+        "    gradcheck(lambda x: float(x @ x), lambda x: 2 * sign * x, np.ones(2))\n"
+    )
+    done = run("--gradcheck-out", "audits", *workers)
+    verdicts = [
+        (path / "report.json").read_text().count('"verdict": "FAIL"') for path in (tmp_path / "audits").iterdir()
+    ]
+
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+    assert sorted(bool(count) for count in verdicts) == [False, False, True]
 
 
 def test_audits_are_kept(run, tmp_path):
@@ -89,6 +161,8 @@ def test_audits_are_kept(run, tmp_path):
         assert "2 failed, 1 passed" in done.stdout, done.stdout
     kept = sorted(path.name for path in (tmp_path / "audits").iterdir())
 
-    assert kept == ["test_it.py_test_a_wrong_problem", "test_it.py_test_right", "test_it.py_test_wrong"]
+    assert [name.rpartition("-")[0] for name in kept] == [
+        "test_it.py_test_a_wrong_problem", "test_it.py_test_right", "test_it.py_test_wrong",
+    ]  # fmt: skip
     assert (tmp_path / "audits" / kept[1] / "audit.zarr").is_dir()
     assert (tmp_path / "audits" / kept[2] / "report.html").is_file()

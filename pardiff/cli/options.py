@@ -21,10 +21,10 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that stand for `Settings`."""
     for option in (
         click.option("--seed", type=int, help="Seed of the directions in which noise is measured."),
-        click.option("--jitter", type=float, metavar="PART", help="Move x0 by this part of its size, within bounds."),
+        click.option("--jitter", type=float, metavar="PART", help="Move x0 by up to this part of max(|x|, typical)."),
         click.option("--confirm", type=float, metavar="PART", help="What another worker does again.  [default: 0.005]"),
         click.option("--partial", is_flag=True, default=None, help="Judge what a budget has allowed to check."),
-        click.option("--self-test", is_flag=True, default=None, help="Say which known faults would have been caught."),
+        click.option("--self-test", is_flag=True, default=None, help="Say which known faults would not pass."),
         click.option("--budget", metavar="AMOUNT", help="Passes (1e6) or time (90s, 10m, 2h) that may be spent."),
         click.option("--deadline", type=float, metavar="SECONDS", help="What a parameter may take before it is hung."),
         click.option("--memory", type=float, metavar="BYTES", help="What a batch of batch_fun may take."),

@@ -18,6 +18,10 @@ SAME = 1e-5
 """Relative difference of factors that are the same."""
 ROUND = 1e-6
 """Relative difference of a norm from a round number."""
+SIMPLE = frozenset({"sign", "factor", "transposed", "flipped", "absolute", "affine", "proportional"})
+"""Kinds that explain two arrays each by itself, where a swap would be another explanation of the same."""
+BROAD = 0.5
+"""Share of an array that must fail for the fault to lie before it."""
 MOST_PAIRS = 64
 """Failing arrays that are compared with each other, in pairs."""
 
@@ -33,18 +37,23 @@ class Case:
 
 
 def across(
-    cases: Sequence[Case], names: Sequence[str], passing: Sequence[str], norm: float, sizes: Mapping[int, str]
+    cases: Sequence[Case],
+    names: Sequence[str],
+    failing: Sequence[str],
+    passing: Sequence[str],
+    norm: float,
+    sizes: Mapping[int, str],
 ) -> list[Finding]:
     """Findings on several arrays.
 
     Parameters
     ----------
     cases : sequence of Case
-        Arrays that fail, in the order of the parameters.
+        Arrays that fail and were diagnosed, in the order of the parameters.
     names : sequence of str
         All arrays, in that order.
-    passing : sequence of str
-        Those that pass.
+    failing, passing : sequence of str
+        Those that are wrong, and those that pass.
     norm : float
         Of the claim over all arrays.
     sizes : mapping of int to str
@@ -53,7 +62,8 @@ def across(
     if len(cases) < 2:
         return []
     upstream = _upstream(cases, names, passing)
-    factor = _common_factor(cases, passing, norm, sizes)
+    whole = {case.evidence.name for case in cases} == set(failing)
+    factor = _common_factor(cases, len(failing) < len(names), norm, sizes) if whole else []
     if upstream and factor:  # one cause, of which the second is the shape
         number = float(factor[0].evidence["factor"])
         shape = "with the wrong sign" if abs(number + 1) < SAME else f"by the same factor, {number:.7g}"
@@ -71,7 +81,7 @@ def _swapped(cases: Sequence[Case]) -> list[Finding]:
     for i, one in enumerate(some):
         for other in some[i + 1 :]:
             p, q = one.evidence, other.evidence
-            if {p.name, q.name} & used:
+            if {p.name, q.name} & used or {one.diagnoses[0].kind, other.diagnoses[0].kind} <= SIMPLE:
                 continue
             for turned in (False, True):
                 if not (_holds(p, q, turned) and _holds(q, p, turned)):
@@ -98,9 +108,7 @@ def _holds(p: Evidence, q: Evidence, turned: bool) -> bool:
     return bool(told.any()) and bool((p.fits(d, u) | ~told).all())
 
 
-def _common_factor(
-    cases: Sequence[Case], passing: Sequence[str], norm: float, sizes: Mapping[int, str]
-) -> list[Finding]:
+def _common_factor(cases: Sequence[Case], others: bool, norm: float, sizes: Mapping[int, str]) -> list[Finding]:
     """One factor in all arrays."""
     factors = []
     for case in cases:
@@ -111,20 +119,20 @@ def _common_factor(
     middle = float(np.median(factors))
     if not all(abs(factor - middle) <= SAME * abs(middle) for factor in factors):
         return []
-    of = "all arrays have" if not passing else f"all {len(cases)} arrays that fail have"
+    of = "all arrays have" if not others else f"all {len(cases)} arrays that fail have"
     if abs(middle + 1) < SAME:
-        cause = "" if passing else ", as of a loss that is maximised, or a residual taken the other way round"
+        cause = "" if others else ", as of a loss that is maximised, or a residual taken the other way round"
         message = f"{of} the wrong sign{cause}"
         return [Finding("", "common_factor", message, {"factor": -1.0}, confidence=CERTAIN)]
     known = name_factor(middle, sizes)
     text = f"{middle:.7g}" if not known or "(" in known[0] else known[0]
     round_norm = float(f"{norm:.1g}")
-    if not passing and abs(norm - round_norm) <= ROUND * round_norm:
+    if not others and abs(norm - round_norm) <= ROUND * round_norm:
         reason = f"the norm of the whole claim is {round_norm:g}: it is clipped, or normalised, to that"
         evidence = {"factor": middle, "norm": norm}
     else:
         means = "a mean in place of a sum" if abs(middle) < 1 else "a sum in place of a mean"
-        reason = "" if passing else f"perhaps of a scaled loss, or {means}"
+        reason = "" if others else f"perhaps of a scaled loss, or {means}"
         evidence = {"factor": middle}
     message = f"{of} the same factor, {text}{'; ' if reason else ''}{reason}"
     return [Finding("", "common_factor", message, evidence, confidence=CERTAIN)]
@@ -147,6 +155,8 @@ def _upstream(cases: Sequence[Case], names: Sequence[str], passing: Sequence[str
     wrong = {case.evidence.name for case in cases}
     if len(wrong) + len(passing) < len(names) or not passing:
         return []
+    if any(case.diagnoses[0].where or _share(case) < BROAD for case in cases):
+        return []  # a fault of its own
     layers = list(dict.fromkeys(layer_of(name) for name in names))
     bad = [all(name in wrong for name in names if layer_of(name) == layer) for layer in layers]
     good = [not any(name in wrong for name in names if layer_of(name) == layer) for layer in layers]
@@ -168,6 +178,12 @@ def _upstream(cases: Sequence[Case], names: Sequence[str], passing: Sequence[str
             evidence = {"wrong": at_once, "right_from": first_right}
             return [Finding("", "upstream", message, evidence, confidence=LIKELY)]
     return []
+
+
+def _share(case: Case) -> float:
+    """Part of an array that fails."""
+    known = int(np.count_nonzero(case.evidence.known))
+    return int(np.count_nonzero(case.evidence.fail & case.evidence.known)) / max(1, known)
 
 
 def _named(layer: str, names: Sequence[str]) -> str:

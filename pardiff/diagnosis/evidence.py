@@ -24,6 +24,9 @@ EXPLAINED = 0.05
 """Part of the residual of a failing entry that a description may leave."""
 LAST_DIGITS = 1e-9
 """Relative difference below which a description says nothing else than the derivative."""
+TRUE_OF_PART, TRUE_OF_ALL = 0.85, 0.6
+"""Share of the entries of a named part, or of the whole array, of which a description must be true; what it leaves of
+the whole is described next."""
 WORD = 24.0
 """Bits of a number, and of an entry that has to be listed by its index and its number: the precision of `MATCH`, and
 some more."""
@@ -139,8 +142,21 @@ class Candidate:
     entry_bits: float = 0.0
     """Bits for each entry of the region, where the description leaves open what the claim is there."""
 
+    def holds(self, evidence: Evidence, open_entries: Mask) -> bool:
+        """Whether it is true of nearly all of the entries of which it is said, whatever else it would save.
+
+        Entries that fail and are explained already do not count.
+        """
+        inside = self.compared & evidence.known & (open_entries | ~evidence.fail)
+        if self.region is not None:
+            inside = inside & self.region.mask
+        least = TRUE_OF_PART if self.region is not None and self.region.where else TRUE_OF_ALL
+        return bool(np.count_nonzero(inside & self.fits) >= least * np.count_nonzero(inside))
+
     def saved(self, evidence: Evidence, open_entries: Mask) -> float:
         """Bits by which this is shorter than a list of the failing entries."""
+        if not self.entry_bits and not self.holds(evidence, open_entries):
+            return -np.inf
         explained = np.count_nonzero(open_entries & self.fits & self.compared)
         broken = np.count_nonzero(~evidence.fail & ~self.fits & self.compared)
         listed = 0.0

@@ -18,7 +18,7 @@ LISTED = 16
 """Indices of an axis that are listed where they follow no rule."""
 ELEMENTS = 8
 """Single entries that are listed."""
-KEPT = 0.5
+KEPT = 0.3
 """Share of the failing entries that a region must hold to be looked at."""
 SHAPE_BITS, CONDITION_BITS, THRESHOLD_BITS = 6.0, 8.0, 24.0
 
@@ -48,7 +48,11 @@ def regions(evidence: Evidence, left: Mask) -> Iterator[Region]:
         return
     shortest: dict[bytes, Region] = {}
     for region in itertools.chain(
-        _slices(evidence, left), _shapes(evidence), _conditions(evidence, left), _elements(evidence, left)
+        _slices(evidence, left),
+        _shapes(evidence),
+        _conditions(evidence, left),
+        _elements(evidence, left),
+        _anywhere(evidence, left),
     ):
         inside = np.count_nonzero(left & region.mask)
         if inside < KEPT * total or not inside or (region.mask | ~evidence.known).all():
@@ -221,6 +225,19 @@ def _short(low: float, high: float) -> float:
         if low < value < high:
             return value
     return (low + high) / 2
+
+
+def _anywhere(evidence: Evidence, left: Mask) -> Iterator[Region]:
+    """All that fails, in no pattern; which entries these are takes the entropy of a random choice."""
+    known = int(np.count_nonzero(evidence.known))
+    share = int(np.count_nonzero(left)) / max(1, known)
+    if 0 < share < 1:
+        each = -share * math.log2(share) - (1 - share) * math.log2(1 - share)
+        bits = 8.0 + each * known
+        yield Region(f"{evidence.name}[where it fails]", ANYWHERE, left.copy(), bits)
+
+
+ANYWHERE = "wherever it fails, in no pattern"
 
 
 def _elements(evidence: Evidence, left: Mask) -> Iterator[Region]:

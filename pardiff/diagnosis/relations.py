@@ -19,6 +19,8 @@ SPREAD = 1e-3
 """Relative spread of a function of x0 from which it is told from a constant."""
 SAMPLE, PROMISING = 64, 0.4
 """Failing entries of a large region on which a relation is tried first, and share of them that it must fit."""
+FLAT = 1e-6
+"""Factor below which a claim does not depend on the derivative."""
 CLIPPED = 2
 """Entries of the same largest size from which a clip is seen."""
 
@@ -154,11 +156,18 @@ def _affine(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
         )
         off = np.abs(slope * rows.d + offset - rows.a)
         keep = off <= np.quantile(off, 0.9)
-    if np.isfinite(slope) and np.isfinite(offset):
+    if np.isfinite(slope) and np.isfinite(offset) and abs(slope) > FLAT:
         sign = "+" if offset > 0 else "-"
         says = f"is the derivative times {slope:.6g}, {sign} {abs(offset):.6g}"
         numbers = {"factor": float(slope), "offset": float(offset)}
         yield Fit("affine", says, 2 * WORD, slope * rows.d + offset, slope * rows.u, numbers, unknowns=2)
+
+
+def _constant(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
+    value = float(np.sort(rows.a[rows.fail])[np.count_nonzero(rows.fail) // 2])
+    if value and np.ptp(rows.d) > SPREAD * np.abs(rows.d).max(initial=0.0):
+        says = f"is {value:.6g} everywhere, whatever the derivative is"
+        yield Fit("affine", says, WORD, np.full_like(rows.d, value), 0 * rows.d, {"factor": 0.0, "offset": value}, 1)
 
 
 def _proportional(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
@@ -254,6 +263,7 @@ RELATIONS: tuple[Callable[[Rows, Mapping[int, str]], Iterator[Fit]], ...] = (
     _factor,
     _clipped,
     _offset,
+    _constant,
     _proportional,
     _chain,
     _affine,
@@ -273,9 +283,8 @@ def rounded(evidence: Evidence) -> Iterator[Candidate]:
     a, d = evidence.a[evidence.known], evidence.d[evidence.known]
     if not len(a):
         return
-    with np.errstate(over="ignore"):
-        scale = float(np.sqrt(np.mean(d**2)))
-    size = np.maximum(np.maximum(np.abs(d), scale), np.finfo(float).tiny)
+    # the median, as one large entry says nothing of the others
+    size = np.maximum(np.maximum(np.abs(d), np.median(np.abs(d))), np.finfo(float).tiny)
     listed = Region("", "", evidence.fail, 0.0)  # what passes needs no word
     for name, significant in PRECISIONS:
         unit = 2.0 ** (1 - significant)

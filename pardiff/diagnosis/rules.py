@@ -9,10 +9,11 @@ import numpy as np
 
 from pardiff.diagnosis.evidence import WORD, Candidate, Evidence, Mask, Region
 from pardiff.diagnosis.finding import CERTAIN, LIKELY, POSSIBLE
-from pardiff.diagnosis.regions import ELEMENTS, regions
+from pardiff.diagnosis.regions import ANYWHERE, ELEMENTS, regions
 from pardiff.diagnosis.relations import related, rounded
 from pardiff.diagnosis.residuals import residual
 from pardiff.diagnosis.structures import structured
+from pardiff.problem.parameters import FloatArray
 
 KINDS = {
     "nonfinite": "the claim is not a finite number",
@@ -152,7 +153,7 @@ def _candidates(evidence: Evidence, left: Mask, sizes: Mapping[int, str], first:
     yield None
     for region in parts:
         yield from related(evidence, region, sizes)
-        if region.words not in ("single entries", "a single entry"):
+        if region.words not in ("single entries", "a single entry", ANYWHERE):
             yield _wrong(evidence, region)
     if first:
         yield from residual(evidence)
@@ -205,6 +206,17 @@ def _renamed(candidate: Candidate, evidence: Evidence) -> tuple[str, str]:
     return candidate.kind, candidate.says
 
 
+def _angle(a: FloatArray, d: FloatArray) -> tuple[float, float]:
+    """Cosine between two vectors and ratio of their norms, whatever their sizes; NaN if one of them is 0."""
+    largest = np.abs(a).max(initial=0.0), np.abs(d).max(initial=0.0)
+    if not (largest[0] and largest[1]):
+        return float("nan"), float("nan")
+    one, other = a / largest[0], d / largest[1]
+    norms = float(np.linalg.norm(one)), float(np.linalg.norm(other))
+    with np.errstate(over="ignore", under="ignore"):
+        return float(one @ other / (norms[0] * norms[1])), float(norms[0] / norms[1] * (largest[0] / largest[1]))
+
+
 def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
     """What nothing describes."""
     a, d = evidence.a[left], evidence.d[left]
@@ -217,9 +229,10 @@ def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
         return Diagnosis("factor", says, "", POSSIBLE, rest, "", {"factor": ratio, "offset": difference})
     if rest <= ELEMENTS and rest < total + (rest < 0.2 * evidence.a.size):
         return Diagnosis("elements", "is wrong in single entries, in no pattern", "", LIKELY, rest, "", {})
-    with np.errstate(all="ignore"):
-        sizes = np.linalg.norm(a), np.linalg.norm(d)
-        cosine, ratio = float(a @ d / (sizes[0] * sizes[1])), float(sizes[0] / sizes[1])
+    cosine, ratio = _angle(a, d)
+    if not np.isfinite(cosine):
+        says = "is not 0 where the derivative is" if not d.any() else "is 0 where the derivative is not"
+        return Diagnosis("unstructured", says, "", LIKELY, rest, "", {})
     says = (
         f"is in no simple relation to the derivative: the cosine between the two is {cosine:.6g}, and the ratio of "
         f"their norms {ratio:.6g}"

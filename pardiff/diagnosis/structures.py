@@ -14,6 +14,8 @@ from pardiff.problem.parameters import FloatArray, IntArray
 
 MOST_AXES = 4
 """Axes up to which all of their orders are tried; beyond, two are swapped, or all reversed."""
+DISTINCT = 0.9
+"""Share of different numbers among those that are moved, from which a permutation means something."""
 SHIFTS = (1, -1, 2, -2, 3, -3)
 
 
@@ -130,23 +132,23 @@ def _along(evidence: Evidence, axes: tuple[int, ...]) -> str:
 def _shifted(evidence: Evidence) -> Iterator[Candidate]:
     numbers = _numbers(evidence)
     for axis, (held, length) in enumerate(zip(evidence.axes, evidence.shape, strict=True)):
-        if length < 3 or not (np.diff(held) == 1).all():
+        if length < 3:
             continue
         for shift in SHIFTS:
             if abs(shift) >= length - 1:
                 continue
-            rolled = np.roll(numbers, shift, axis)
             by = f"by {abs(shift)} towards {'higher' if shift > 0 else 'lower'} indices{_along(evidence, (axis,))}"
-            if len(held) == length:
-                yield _placed(
-                    evidence, "shifted", f"is the derivative rolled {by}", 10.0, rolled, axis=axis, shift=shift
-                )
-            edge = [slice(None)] * numbers.ndim
-            edge[axis] = slice(0, shift) if shift > 0 else slice(shift, None)
-            open_ended = rolled.copy()
-            open_ended[tuple(edge)] = -1
-            says = f"is the derivative shifted {by}"
-            yield _placed(evidence, "shifted", says, 10.0, open_ended, axis=axis, shift=shift)
+            for wraps in (True, False):
+                source = held - shift
+                place = np.searchsorted(held, source % length)
+                place[place == len(held)] = 0
+                there = held[place] == source % length
+                if not wraps:
+                    there &= (source >= 0) & (source < length)
+                shape = [-1 if i == axis else 1 for i in range(numbers.ndim)]
+                moved = np.where(there.reshape(shape), np.take(numbers, place, axis=axis), -1)
+                says = f"is the derivative {'rolled' if wraps else 'shifted'} {by}"
+                yield _placed(evidence, "shifted", says, 10.0, moved, axis=axis, shift=shift)
 
 
 def _symmetrised(evidence: Evidence) -> Iterator[Candidate]:
@@ -238,6 +240,8 @@ def _permuted(evidence: Evidence) -> Iterator[Candidate]:
     if evidence.is_whole:
         order = _matched(evidence.a.reshape(-1), evidence.d.reshape(-1))
         moved = np.flatnonzero(order != np.arange(order.size))
+        if len(np.unique(evidence.d.reshape(-1)[moved])) < DISTINCT * len(moved):
+            return  # of equal numbers any order is as good
         bits = 6.0 + len(moved) * math.log2(max(2, order.size))
         says = f"has the right numbers at the wrong places: {len(moved):,} entries are permuted"
         source = order.reshape(evidence.a.shape)

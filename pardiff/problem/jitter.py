@@ -32,7 +32,7 @@ def jitter(
     typical : tuple of float
         By array.
     bounds : pair of ndarray, shape (n,), or None
-        A move that would leave them is made the other way, or ends at the bound.
+        A move that would leave them goes to the side with more room, and takes a part of that.
     seed : int
 
     Examples
@@ -46,17 +46,24 @@ def jitter(
     rng = np.random.default_rng(seed)
     for leaf, array, size in zip(layout.leaves, arrays, typical, strict=True):
         x = array.reshape(-1).astype(float)
-        move = rng.uniform(LEAST, 1.0, leaf.size) * rng.choice([-1.0, 1.0], leaf.size)
-        move *= amount * np.maximum(np.abs(x), size)
+        part, side = rng.uniform(LEAST, 1.0, leaf.size), rng.choice([-1.0, 1.0], leaf.size)
+        most = float(np.finfo(array.dtype).max)
+        low, high = np.full(leaf.size, -most), np.full(leaf.size, most)
         if bounds is not None:
-            low, high = (side[leaf.start : leaf.stop] for side in bounds)
-            outside = (x + move < low) | (x + move > high)
-            move[outside] *= -1.0
-            moved = np.clip(x + move, low, high)
-        else:
-            moved = x + move
-        array[...] = moved.reshape(array.shape)
-        if bounds is not None:  # rounding to the dtype must not carry it over a bound
-            flat = array.reshape(-1)
-            over = (flat < low) | (flat > high)
-            flat[over] = x[over]
+            lower, upper = (side[leaf.start : leaf.stop] for side in bounds)
+            low, high = np.maximum(low, lower), np.minimum(high, upper)
+        wanted = amount * np.maximum(np.abs(x), size)
+        with np.errstate(over="ignore"):
+            up, down = high - x, x - low
+        room = np.where(side > 0, up, down)
+        other = np.where(side > 0, down, up)
+        turned = (room < wanted) & (other > room)
+        side[turned] *= -1.0
+        moved = x + side * part * np.minimum(wanted, np.where(turned, other, room))
+        flat = array.reshape(-1)
+        flat[:] = np.clip(moved, low, high)
+        # a dtype without digits for the move takes its next number
+        stuck = (flat == x.astype(array.dtype)) & (np.where(turned, other, room) > 0)
+        flat[stuck] = np.nextafter(flat[stuck], (side[stuck] * np.inf).astype(array.dtype))
+        over = (flat < low) | (flat > high)  # rounding to the dtype must not carry it over a bound
+        flat[over] = x[over]

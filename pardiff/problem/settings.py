@@ -65,7 +65,7 @@ class Settings:
     seed: int | None = None
     """Seed of what is drawn (default 0): the directions in which the noise of fun is measured."""
     jitter: float | None = None
-    """Move x0, and with it the test, by up to this part of each parameter's size, the same way in every run."""
+    """Move x0, and with it the test, by up to this part of ``max(|x|, typical)``, the same way in every run."""
     deadline: float | None = None
     """Seconds that the passes of one parameter may take on a Dask worker until they count as hung; default a minute,
     or a hundred times what was measured."""
@@ -77,7 +77,7 @@ class Settings:
     partial: bool | None = None
     """Whether an audit that its budget has ended is judged by what it has checked, instead of being incomplete."""
     self_test: bool | None = None
-    """Whether reports say which known faults the audit would have caught."""
+    """Whether reports say which known faults the audit would not let pass."""
 
     def __post_init__(self) -> None:
         """Check each option that is set."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 
 from pardiff.diagnosis.across import Case, across
 from pardiff.diagnosis.evidence import Evidence
-from pardiff.diagnosis.finding import CERTAIN, POSSIBLE, Finding
+from pardiff.diagnosis.finding import LIKELY, POSSIBLE, Finding
 from pardiff.diagnosis.rules import Diagnosis, diagnose
 from pardiff.evaluation.estimate import KINKED
-from pardiff.problem.parameters import FloatArray, Leaf
+from pardiff.problem.parameters import FloatArray, Leaf, label
 from pardiff.reconciliation.evidence import gather, share, vectors
 from pardiff.reconciliation.stretch import Stretch, stretches
 from pardiff.storage.ledger import Ledger, leaf_tiles
@@ -49,15 +50,15 @@ class Failing:
 
 
 def diagnose_arrays(
-    ledger: Ledger, failing: Sequence[Failing], passing: Sequence[str], rtol: float, atol: float
+    ledger: Ledger, failing: Sequence[Failing], wrong: Sequence[str], passing: Sequence[str], rtol: float, atol: float
 ) -> Diagnosed:
     """Say what is wrong with arrays that fail.
 
     Parameters
     ----------
     failing : sequence of Failing
-    passing : sequence of str
-        Names of the arrays that pass.
+    wrong, passing : sequence of str
+        Names of all arrays that are wrong, those with claims that are not finite among them, and of those that pass.
     rtol, atol : float
     """
     names = [leaf.name for leaf in ledger.layout.leaves if leaf.size]
@@ -70,7 +71,9 @@ def diagnose_arrays(
         evidence = gather(ledger, array.leaf, parts, array.rms, rtol, most, others)
         if not (evidence.fail & evidence.known).any():
             continue
-        found = diagnose(evidence, sizes)
+        found = _diagnosed(evidence, sizes)
+        if not found:
+            continue
         if parts.kinks == parts.fails:
             found = [_kink()]
         elif found[0].kind in ("unstructured", "elements") and parts.nearest < NEAR:
@@ -78,7 +81,17 @@ def diagnose_arrays(
         cases.append(Case(evidence, found, parts.norm))
         by_array[array.leaf.name] = [_finding(array, number, one, evidence) for number, one in enumerate(found)]
     norm = math.hypot(*(_norm(ledger, leaf) for leaf in ledger.layout.leaves)) if len(cases) > 1 else 0.0
-    return Diagnosed(by_array, across(cases, names, passing, norm, sizes))
+    return Diagnosed(by_array, across(cases, names, wrong, passing, norm, sizes))
+
+
+def _diagnosed(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
+    """Descriptions of an array; none, and a line in the log, if a rule raises: a verdict is not lost to its reason."""
+    try:
+        with np.errstate(all="ignore"):
+            return diagnose(evidence, sizes)
+    except Exception:
+        logging.getLogger("pardiff").exception("the diagnosis of %s failed", evidence.name)
+        return []
 
 
 class _Parts:
@@ -110,10 +123,10 @@ class _Parts:
 
 def _kink() -> Diagnosis:
     says = (
-        "is none of the slopes beside a kink of fun, as happens where several units are at their threshold at once: "
-        "move x0 off the kink (--jitter) to judge it"
+        "lies outside of both slopes beside a kink of fun: it is wrong, unless several kinks meet there; move x0 off "
+        "the kink (--jitter) to judge it"
     )
-    return Diagnosis("kink", says, "", CERTAIN, 0, "", {})
+    return Diagnosis("kink", says, "", LIKELY, 0, "", {})
 
 
 def _doubtful(bars: float) -> Diagnosis:
@@ -140,6 +153,25 @@ def _finding(array: Failing, number: int, found: Diagnosis, evidence: Evidence) 
         text += f"; {array.message}"
     numbers = {**(array.evidence if number == 0 else {}), **found.numbers, "explained": found.explained}
     return Finding(name, found.kind, text, numbers, found.where, found.confidence)
+
+
+def nonfinite_claims(ledger: Ledger, leaf: Leaf, counts: Mapping[str, int], wrong: int) -> list[Finding]:
+    """Where a claim is not finite, of an array of which other entries fail too."""
+    number = wrong - counts["fail"]
+    if not counts["fail"] or number <= 0:
+        return []
+    labels: list[str] = []
+    for start, stop in leaf_tiles(leaf):
+        rows = np.flatnonzero(~np.isfinite(ledger.read("analytical", leaf, start, stop)))
+        places = (np.unravel_index(start + int(row), leaf.shape) for row in rows[:NAMED])
+        labels += [label(leaf.name, tuple(int(i) for i in place)) for place in places]
+    some = ", ".join(labels[:NAMED]) + (", …" if number > NAMED else "")
+    message = f"the claim is not a finite number at {number:,} of {leaf.size:,} entries: {some}"
+    return [Finding(leaf.name, "nonfinite", message, {"count": number})]
+
+
+NAMED = 3
+"""Entries that are named."""
 
 
 def _sizes(ledger: Ledger) -> dict[int, str]:

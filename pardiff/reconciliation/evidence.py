@@ -99,17 +99,20 @@ def _axes(shape: tuple[int, ...], most: int, failing: list[IntArray]) -> tuple[I
     chosen: dict[int, IntArray] = {}
     for length in set(shape):
         least = min(held for held, whole in zip(lengths, shape, strict=True) if whole == length)
-        counts = np.sum([failing[axis] for axis, whole in enumerate(shape) if whole == length], axis=0)
+        counts = [failing[axis] for axis, whole in enumerate(shape) if whole == length]
         chosen[length] = _some(length, least, counts)
     return tuple(chosen[length] for length in shape)
 
 
-def _some(length: int, count: int, failing: IntArray) -> IntArray:
+def _some(length: int, count: int, failing: list[IntArray]) -> IntArray:
     """So many indices of an axis."""
     if count >= length:
         return np.arange(length)
-    worst = np.argsort(-failing, kind="stable")[: max(1, count // 4)]
-    ranked = np.concatenate([worst[failing[worst] > 0], np.arange(max(1, count // 4)), np.arange(length)])
+    some = max(1, count // (4 * len(failing)))
+    # of each of the axes those where most fails, in turn, so that none crowds the others out
+    worst = np.stack([np.argsort(-counts, kind="stable")[:some] for counts in failing], axis=1).reshape(-1)
+    total = np.sum(failing, axis=0)
+    ranked = np.concatenate([worst[total[worst] > 0], np.arange(max(1, count // 4)), np.arange(length)])
     if count > 8:
         middle = np.random.default_rng(length).permutation(length)
         ranked = np.concatenate([ranked[: len(ranked) - length], middle])

@@ -12,7 +12,7 @@ from pardiff.diagnosis.finding import Finding
 from pardiff.evaluation import estimate
 from pardiff.planning.waves import SEARCH
 from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
-from pardiff.reconciliation.diagnosis import Failing, diagnose_arrays
+from pardiff.reconciliation.diagnosis import Failing, diagnose_arrays, nonfinite_claims
 from pardiff.reconciliation.findings import array_finding, contradictions, other_values, run_findings
 from pardiff.reconciliation.stretch import array_rms, stretches
 from pardiff.reconciliation.testpoint import test_point
@@ -236,11 +236,14 @@ def _diagnosed(ledger: Ledger, rtol: float, atol: float) -> tuple[tuple[ArrayRes
         for name, result in results.items()
         if result.counts["fail"] and result.finding is not None
     ]
-    passing = [name for name, result in results.items() if not result.wrong]
-    found = diagnose_arrays(ledger, failing, passing, rtol, atol)
+    wrong = [name for name, result in results.items() if result.wrong]
+    passing = [name for name, result in results.items() if result.verdict is Verdict.PASS]
+    found = diagnose_arrays(ledger, failing, wrong, passing, rtol, atol)
     by_array: list[Finding] = []
     for name, result in results.items():
         own = found.by_array.get(name, [result.finding] if result.finding is not None else [])
+        if result.wrong:
+            own = [*own, *nonfinite_claims(ledger, leaves[name], result.counts, result.wrong)]
         by_array += own
         results[name] = replace(result, finding=own[0] if own else None)
     by_array.sort(key=lambda finding: finding.kind == "unstructured")  # what says something comes first

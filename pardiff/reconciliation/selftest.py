@@ -1,4 +1,4 @@
-"""What an audit would have caught: known faults, planted in a copy of the claim and judged by the same rule."""
+"""What an audit would not have let pass: known faults, planted in a copy of the claim and judged by the same rule."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ MOST = 1 << 22
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What would have been caught in one array; every count is of faults planted one at a time."""
+    """What would not have passed in one array; every count is of faults planted one at a time."""
 
     array: str
     entries: int
     """Entries that pass and so can hold a planted fault."""
     factor: int
-    """Entries of which a factor of 1.01 would have failed."""
+    """Entries of which a factor of 1.01 would not have passed."""
     sign: int
-    """Entries of which a wrong sign would have failed."""
+    """Entries of which a wrong sign would not have passed."""
     flat: int
     """Entries with a derivative of 0, in which neither makes a difference."""
     slices: tuple[int, int]
-    """Slices of any axis that could have been dropped, set to 0, with a failure, and all of them; (0, 0) where the
+    """Slices of any axis that could not have been dropped, set to 0, and passed, and all of them; (0, 0) where the
     array is a scalar or too large."""
     transposed: bool | None
-    """Whether the transpose of the last two axes would have failed; None where there is none."""
+    """Whether the transpose of the last two axes would not have passed; None where there is none."""
     median_error: float
-    """Relative error that would have failed in half of the entries."""
+    """Relative error that would not have passed in half of the entries."""
     largest_error: float
-    """The smallest relative error that would have failed in any entry whatever, those with a derivative of 0 aside;
+    """The smallest relative error that would not have passed in any entry whatever, those with a derivative of 0 aside;
     infinite where some entry would have hidden its own size."""
 
 
 def self_test(ledger: Ledger, rtol: float, atol: float) -> tuple[SelfTest, ...]:
     """Plant faults in each array of an audit; fun is not called.
 
-    A fault counts as caught where the claim then lies outside of tolerance and error bar, ``|r| - u > t``.
+    A fault counts where the claim then lies outside of tolerance and error bar, ``|r| - u > t``. It would have failed
+    once a second look had supported that, and been inconclusive where there is none, as with ``refine="none"``, a
+    budget that is spent, or values in single precision.
 
     Parameters
     ----------
@@ -101,14 +103,14 @@ def _of_array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> SelfTest 
 
 
 def _caught(part: Stretch, claim: FloatArray, rms: float, rtol: float, atol: float) -> np.ndarray:
-    """Where another claim would have failed."""
+    """Where another claim would not have passed."""
     with np.errstate(invalid="ignore", over="ignore"):
         allowed = tolerance(claim, part.numerical, rms, rtol, atol)
         return np.asarray(np.abs(claim - part.numerical) - part.uncertainty > allowed)
 
 
 def _least(part: Stretch, rms: float, rtol: float, atol: float) -> FloatArray:
-    """The relative error of each claim that would just have failed, whatever its sign."""
+    """The relative error of each claim that would just not have passed, whatever its sign."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         allowed = tolerance(part.analytical, part.numerical, rms, rtol, atol)
         reach = allowed + part.uncertainty + np.abs(part.residual)

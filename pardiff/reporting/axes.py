@@ -10,6 +10,8 @@ MARGIN = 56
 """Room for the numbers on the left and below, in pixels."""
 EDGE = 12
 MOST_TICKS = 7
+LARGEST = 1e307
+"""Largest value that has a place of its own."""
 LINEAR = 1e-6
 """Part of the largest value below which an axis with a sign is linear, if the values do not say otherwise."""
 
@@ -35,7 +37,7 @@ def decades(values: Sequence[float]) -> Axis:
 
 def signed(values: Sequence[float]) -> Axis:
     """An axis for values of both signs: linear around zero, logarithmic beyond."""
-    sizes = sorted(abs(value) for value in values if value)
+    sizes = sorted(min(abs(value), LARGEST) for value in values if value)
     largest = sizes[-1] if sizes else 1.0
     small = max(sizes[len(sizes) // 20] if sizes else 1.0, LINEAR * largest)
     low, high = math.floor(math.log10(small)), math.ceil(math.log10(largest * 1.0001))

@@ -31,7 +31,7 @@ def render_markdown(summary: Summary, worst: int = ENTRIES) -> str:
     if shown.entries:
         lines += ["", *_table(WORST_COLUMNS, shown.entries)]
     if shown.self_test:
-        lines += ["", "Planted faults that would have been caught:", "", *_table(SELF_TEST_COLUMNS, shown.self_test)]
+        lines += ["", "Planted faults that would not pass:", "", *_table(SELF_TEST_COLUMNS, shown.self_test)]
         lines += ["", escape(SELF_TEST_LEGEND)]
     return "\n".join([*lines, "", escape(effort(summary)), ""])
 

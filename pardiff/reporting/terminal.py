@@ -32,7 +32,7 @@ def render_terminal(summary: Summary, worst: int = ENTRIES, *, everything: bool 
     if shown.entries:
         lines += ["", *_table(WORST_COLUMNS, shown.entries, 2)]
     if shown.self_test:
-        lines += ["", "planted faults that would have been caught:", *_table(SELF_TEST_COLUMNS, shown.self_test, 1)]
+        lines += ["", "planted faults that would not pass:", *_table(SELF_TEST_COLUMNS, shown.self_test, 1)]
         lines.append(f"({SELF_TEST_LEGEND})")
     return "\n".join([*lines, "", effort(summary)])
 

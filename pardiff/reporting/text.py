@@ -97,9 +97,9 @@ def coverage(summary: Summary) -> str:
 SELF_TEST_COLUMNS = ("array", "× 1.01", "sign", "at 0", "lost slices", "transposed", "error in half", "in any entry")
 """Of the table of planted faults that would have been caught."""
 SELF_TEST_LEGEND = (
-    "in how many entries a factor of 1.01, or a wrong sign, would fail (at 0 neither makes a difference); how many "
-    "slices would fail if they were set to 0; whether a transpose would; the relative errors that would in half of the "
-    "entries, and in any; arrays that fail are left out"
+    "what would not pass: in how many entries a factor of 1.01, or a wrong sign (at 0 neither makes a difference); how "
+    "many slices set to 0; a transpose; a relative error in half of the entries, and in any; arrays that fail are left "
+    "out"
 )
 
 

@@ -166,8 +166,32 @@ def test_self_test_and_jitter(run, command, tmp_path):
     done = command("run", "job.py", "--workers", "0", "--out", "moved", "--self-test", "--jitter", "0.1")
 
     assert done.returncode == 0
-    assert "planted faults that would have been caught:" in done.stdout
+    assert "planted faults that would not pass:" in done.stdout
     assert "12 of 12" in done.stdout
     assert command("diff", "out/one", "moved/one").stdout.splitlines()[1] == (
         "  x0 is another point, so that derivatives and claims differ"
     )
+
+
+@pytest.mark.parametrize("problems", ["{", '{"one": 5}', '{"one": {"wrong": "many"}}'])
+def test_damaged_history(problems, run, command, tmp_path):
+    """What cannot be read is left out, and the index is written all the same."""
+    run("out")
+    text = f'{{"created": "x", "verdict": "FAIL", "problems": {problems}}}'
+    (tmp_path / "out" / ".history" / "9.json").write_text(text)
+    again = run("out", wrong=1)
+    done = command("history", "out")
+
+    assert again.returncode == 1
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+
+
+def test_a_broken_file_stops_no_other(command, tmp_path):
+    """Also where it is named with others."""
+    (tmp_path / "bad.py").write_text("import pardiff\nraise ValueError('no')\n")
+    (tmp_path / "job.py").write_text(JOB.format(wrong=0, shift=0.0, options=""))
+    done = command("run", "bad.py", "job.py", "--workers", "0", "--out", "out")
+
+    assert done.returncode == 2
+    assert "BROKEN  bad: bad.py: ValueError: no" in done.stdout
+    assert done.stdout.count("entries agree") == 2
