@@ -52,7 +52,7 @@ DEFAULT_RTOL = {8: 1e-6, 4: 1e-3, 2: 1e-2}
 
 @dataclass(frozen=True)
 class Start:
-    """What is known of a problem after fun was called twice, and grad once, at x0."""
+    """What is known of a problem after fun and grad were called twice at x0."""
 
     layout: Layout
     arrays: list[Any]
@@ -281,7 +281,7 @@ class _Value:
 
 
 def _at_x0(problem: Problem, evaluator: Pointwise) -> _Value:
-    """Call fun twice and grad once, and see that neither changes anything."""
+    """Call fun and grad twice, and see that neither changes anything."""
     raw = _call(evaluator.x, evaluator.args, "fun", problem.fun)
     itemsize = (_check_terms if problem.terms else _check_value)(raw)
     evaluator.check_unchanged()

@@ -322,9 +322,27 @@ def parse_gradient(layout: Layout, value: Structure) -> FloatArray:
         if array.shape != leaf.shape:
             raise InputError(
                 f"grad: array {leaf.name!r} has shape {array.shape}; expected the shape of x0, {leaf.shape}"
+                f"{_likely(array.shape, leaf.shape)}"
             )
         flat[leaf.start : leaf.stop] = array.reshape(-1)
     return flat
+
+
+def _likely(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """How a shape may have become another.
+
+    >>> _likely((3, 2), (2, 3)), _likely((8, 3), (3,)), _likely((2, 1), (2,)), _likely((2,), (2, 3))
+    (': it is transposed', ': not summed over an axis', ': it has an axis of length 1 more', ': an axis was summed away')
+    """
+    if len(found) > 1 and found == wanted[::-1]:
+        return ": it is transposed"
+    if tuple(length for length in found if length != 1) == tuple(length for length in wanted if length != 1):
+        return f": it has an axis of length 1 {'more' if len(found) > len(wanted) else 'less'}"
+    if len(found) == len(wanted) + 1 and any(found[:i] + found[i + 1 :] == wanted for i in range(len(found))):
+        return ": not summed over an axis"
+    if len(found) + 1 == len(wanted) and any(wanted[:i] + wanted[i + 1 :] == found for i in range(len(wanted))):
+        return ": an axis was summed away"
+    return ""
 
 
 def parameters_digest(layout: Layout, arrays: list[NDArray[Any]]) -> str:
