@@ -331,8 +331,10 @@ def parse_gradient(layout: Layout, value: Structure) -> FloatArray:
 def _likely(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     """How a shape may have become another.
 
-    >>> _likely((3, 2), (2, 3)), _likely((8, 3), (3,)), _likely((2, 1), (2,)), _likely((2,), (2, 3))
-    (': it is transposed', ': not summed over an axis', ': it has an axis of length 1 more', ': an axis was summed away')
+    >>> _likely((3, 2), (2, 3)), _likely((8, 3), (3,))
+    (': it is transposed', ': not summed over an axis')
+    >>> _likely((2, 1), (2,)), _likely((2,), (2, 3))
+    (': it has an axis of length 1 more', ': an axis was summed away')
     """
     if len(found) > 1 and found == wanted[::-1]:
         return ": it is transposed"
