@@ -135,6 +135,7 @@ def test_no_wrong_problem_passes(tmp_path, run):
     assert "what a unittest.TestCase returns cannot be checked" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
 def test_audits_do_not_clash(workers, tmp_path, run):
     """Tests whose names look the same as folders have audits of their own."""
@@ -154,6 +155,7 @@ def test_audits_do_not_clash(workers, tmp_path, run):
     assert sorted(bool(count) for count in verdicts) == [False, False, True]
 
 
+@pytest.mark.slow
 def test_audits_are_kept(run, tmp_path):
     """Every check has an audit with its reports; another run takes their place."""
     for _ in range(2):

@@ -121,6 +121,7 @@ def test_what_cannot_be_compared(pair, said, run, command):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_history(run, command, tmp_path):
     """Every run is remembered, with what has changed; the index says so too."""
     run("out")
@@ -160,6 +161,7 @@ def test_step_summary(run, command, tmp_path, monkeypatch):
     assert "### ✅ PASS · two" in text
 
 
+@pytest.mark.slow
 def test_self_test_and_jitter(run, command, tmp_path):
     """Both are options of a run."""
     run("out")
@@ -173,6 +175,7 @@ def test_self_test_and_jitter(run, command, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problems", ["{", '{"one": 5}', '{"one": {"wrong": "many"}}'])
 def test_damaged_history(problems, run, command, tmp_path):
     """What cannot be read is left out, and the index is written all the same."""

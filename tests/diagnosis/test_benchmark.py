@@ -8,15 +8,15 @@ import pytest
 from benchmarks.diagnosis.__main__ import main
 
 
-def test_planted_faults(capsys, monkeypatch):
+@pytest.mark.parametrize("half", ["open", pytest.param("held", marks=pytest.mark.slow)])
+def test_planted_faults(half, capsys, monkeypatch):
     """At least nineteen of twenty faults of each half are named, and no right array has a finding."""
-    for half in ("open", "held"):
-        monkeypatch.setattr(sys, "argv", ["benchmarks.diagnosis", "--half", half, "--seeds", "1"])
-        with pytest.raises(SystemExit) as end:
-            main()
-        faults, right = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
+    monkeypatch.setattr(sys, "argv", ["benchmarks.diagnosis", "--half", half, "--seeds", "1"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    faults, right = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
 
-        assert faults["named"] >= 0.95 * faults["faults"]
-        assert faults["raised"] == 0
-        assert right["with a finding"] == 0
-        assert not end.value.code
+    assert faults["named"] >= 0.95 * faults["faults"]
+    assert faults["raised"] == 0
+    assert right["with a finding"] == 0
+    assert not end.value.code
