@@ -75,6 +75,7 @@ def test_newly_fixed(run, command, tmp_path):
     assert [pair["name"] for pair in data["pairs"]] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_derivatives_and_settings(run, command):
     """Derivatives that changed beyond both bars, and options that differ."""
     run("before")
@@ -95,6 +96,7 @@ def test_nothing_has_changed(run, command):
     assert (done.returncode, done.stdout) == (0, "nothing has changed\n")
 
 
+@pytest.mark.slow
 def test_problems_that_come_and_go(run, command, tmp_path):
     """Those that only one folder has; a new one that fails counts."""
     run("before")

@@ -82,13 +82,13 @@ def test_a_module_that_workers_lack(external, work, command, tmp_path):
 @pytest.mark.parametrize(
     ("how", "workers"),
     [
-        (signal.SIGKILL, "2"),
+        (signal.SIGKILL, "0"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in [
                 (signal.SIGINT, "2"),
                 (signal.SIGTERM, "2"),
-                (signal.SIGKILL, "0"),
+                (signal.SIGKILL, "2"),
                 (signal.SIGINT, "0"),
                 (signal.SIGTERM, "0"),
             ]
