@@ -14,6 +14,8 @@ from pardiff.problem.parameters import FloatArray
 
 MOST_SLICES = 4096
 """Indices of an axis up to which each gets a factor of its own."""
+MOST_TIMES = 1e6
+"""Times that something may occur."""
 MOST_ROWS = 1024
 """Sides of a matrix whose rank is looked at."""
 LEAST_SIDE = 3
@@ -89,11 +91,13 @@ def _named_factors(evidence: Evidence, axis: int, factors: FloatArray) -> Iterat
             says = f"is the derivative times {text}, along {'its entries' if evidence.a.ndim == 1 else f'each {word}'}"
             yield _with_factors(evidence, axis, scale * by, bits, says)
     whole = np.rint(1 / factors)
+    if not (whole[told] <= MOST_TIMES).all():
+        return
     if (np.abs(1 / factors - whole)[told] <= 1e-5 * whole[told]).all() and (whole[told] >= 1).all():
         some = np.count_nonzero(whole[told] > 1)
         says = (
-            f"is 1/k of the derivative, with a whole number k for each {word} ({_list(whole)}): overwritten, or "
-            f"averaged, where what occurs k times is to be summed"
+            f"is 1/k of the derivative, with a whole number k for each {word} ({_list(np.where(told, whole, 1.0))}): "
+            f"overwritten, or averaged, where what occurs k times is to be summed"
         )
         yield _with_factors(evidence, axis, np.where(told, 1 / whole, 1.0), 10.0 + 8.0 * some, says)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -221,10 +222,11 @@ def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
     """What nothing describes."""
     a, d = evidence.a[left], evidence.d[left]
     if evidence.a.size == 1:
-        ratio, difference = float(a[0] / d[0]) if d[0] else float("nan"), float(a[0] - d[0])
+        ratio, difference = float(a[0] / d[0]) if d[0] else math.inf, float(a[0] - d[0])
+        is_ = f"{ratio:.6g} times the derivative, or " if math.isfinite(ratio) else ""
         says = (
-            f"is {ratio:.6g} times the derivative, or {abs(difference):.6g} {'more' if difference > 0 else 'less'}: a "
-            f"single entry does not tell whether a factor or a term is wrong"
+            f"is {is_}{abs(difference):.6g} {'more' if difference > 0 else 'less'} than the derivative: a single entry "
+            f"does not tell whether a factor or a term is wrong"
         )
         return Diagnosis("factor", says, "", POSSIBLE, rest, "", {"factor": ratio, "offset": difference})
     if rest <= ELEMENTS and rest < total + (rest < 0.2 * evidence.a.size):
