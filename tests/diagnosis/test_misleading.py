@@ -188,3 +188,13 @@ def test_jitter_moves_everything_that_can_move(x, bounds, amount):
     assert np.all(arrays[0] != x)
     assert np.isfinite(arrays[0]).all()
     assert bounds is None or np.all((arrays[0] >= bounds[0]) & (arrays[0] <= bounds[1]))
+
+
+@pytest.mark.parametrize("claim", [0.5, -2.0])
+def test_a_scalar_that_fun_does_not_use(claim):
+    """There is no ratio to zero."""
+    result = pardiff.gradcheck(lambda x: 1.0 + 0.0 * float(x), np.float64(claim), np.float64(0.3))
+    found = next(f for f in result.findings if f.array)
+
+    assert "nan" not in found.message
+    assert "than the derivative" in found.message
