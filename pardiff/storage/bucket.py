@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
-import threading
-import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pardiff.errors import PardiffError, StoreError
-from pardiff.storage.place import LOCK, held_by, me, sentence
+from pardiff.errors import StoreError
+from pardiff.storage.lease import LEASE, SILENCE, Lease
+from pardiff.storage.place import sentence
 
-HEARTBEAT = 5.0
-"""Seconds between signs of life of who holds an audit in an object store."""
-SILENCE = 2.5 * HEARTBEAT
-"""Seconds without one after which it is taken to be dead."""
 REQUESTS = 32
 """To an object store at once."""
 RETRY_SECONDS = 60
@@ -36,9 +29,7 @@ class Bucket:
             raise StoreError(f"{address}: object stores need obstore; pip install 'pardiff[s3]'") from None
         self.address = address.rstrip("/")
         self._obstore = obstore
-        self._token = b""
-        self._signed = -math.inf
-        self._renewing = threading.Lock()
+        self._lease = Lease(self)
         with sentence(self.address, "open"):
             self._store = self._open(self.address)
 
@@ -95,6 +86,17 @@ class Bucket:
         with sentence(self.address, "write"):
             self._obstore.put(self._store, name, data)
 
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Put an object that is not there; a server that cannot tell puts it in any case."""
+        with sentence(self.address, "write"):
+            try:
+                self._obstore.put(self._store, name, data, mode="create")
+            except self._obstore.exceptions.AlreadyExistsError:
+                return False
+            except self._obstore.exceptions.NotSupportedError:
+                self._obstore.put(self._store, name, data)
+        return True
+
     def erase(self, name: str) -> None:
         """Delete an object, and all below a prefix; the root of a Zarr group last, as it tells what the rest is."""
         with sentence(self.address, "write"):
@@ -121,63 +123,18 @@ class Bucket:
         """Whether a client has given a sign of life lately."""
         with sentence(self.address, "read"):
             try:
-                last = self._obstore.head(self._store, LOCK)["last_modified"]
+                last = self._obstore.head(self._store, LEASE)["last_modified"]
             except FileNotFoundError:
                 return False
         return (datetime.now(UTC) - last).total_seconds() < SILENCE
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the prefix, with signs of life; who has given none for a while is taken to be dead."""
-        begin = time.monotonic()
-        seen = self._sign()
-        while seen is not None and time.monotonic() - begin < SILENCE:
-            time.sleep(HEARTBEAT / 5)
-            now = self._sign()
-            if now is not None and now != seen:
-                raise held_by(self.address, now.partition(b" ")[2].decode(errors="replace"))
-            seen = now
-        done = threading.Event()
-
-        def live() -> None:
-            while not done.wait(HEARTBEAT):
-                with suppress(PardiffError):  # what cannot be written is noticed by those who have results to write
-                    self._renew()
-
-        thread = threading.Thread(target=live, daemon=True)
-        self._sign_anew()
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join(RETRY_SECONDS)
-            own, self._token = self._token, b""
-            with sentence(self.address, "write"):
-                if self._sign() == own:
-                    self._delete(LOCK)
-
-    def _sign_anew(self) -> None:
-        """Give a sign of life."""
-        token = f"{uuid.uuid4().hex} {me()}".encode()
-        self.write(LOCK, token)
-        self._token, self._signed = token, time.monotonic()
-
-    def _renew(self) -> None:
-        """Give the next sign of life, unless another client has come."""
-        with self._renewing:
-            if self._sign() != self._token:
-                self._signed = -math.inf
-                raise StoreError(
-                    f"another run has taken over the audit at {self.address} while this one gave no sign of life; it "
-                    f"is stopped here"
-                )
-            self._sign_anew()
+        return self._lease.hold()
 
     def check_held(self) -> None:
-        """Look again where the last sign of life is old, as after this process was stopped for a while."""
-        if self._token and time.monotonic() - self._signed > 2 * HEARTBEAT:
-            self._renew()
+        """Look again where the last sign of life is old."""
+        self._lease.check()
 
     def listing(self, name: str) -> list[str]:
         """Names of objects."""
@@ -187,9 +144,3 @@ class Bucket:
                 for some in self._obstore.list(self._store, name + "/", chunk_size=1000)
                 for item in some
             ]
-
-    def _sign(self) -> bytes | None:
-        try:
-            return self.read(LOCK)
-        except FileNotFoundError:
-            return None

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pardiff.errors import InputError, NotAnAuditError, PardiffError, StoreError
+from pardiff.storage.lease import LEASE, SILENCE, Lease, held_by, me
 
 LOCK = ".lock"
 CLOUDS = ("s3", "gs", "az")
@@ -44,6 +46,9 @@ class Place(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Write a file so that it is either the old one or the new one, never half of it."""
 
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Write a file if there is none; whether that was so."""
+
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
         """Contents of many files; None for those that are not there."""
 
@@ -71,6 +76,7 @@ class Folder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).resolve()  # fun and factories may change the working directory
+        self._lease: Lease | None = None
 
     @property
     def address(self) -> str:
@@ -128,6 +134,16 @@ class Folder:
                 partial.unlink(missing_ok=True)
                 raise
 
+    def write_new(self, name: str, data: bytes) -> bool:
+        """Write a file that is not there; others may see it empty for a moment."""
+        with sentence(self.address, "write"):
+            try:
+                with (self.path / name).open("xb") as file:
+                    file.write(data)
+            except FileExistsError:
+                return False
+        return True
+
     def erase(self, name: str) -> None:
         """Remove a file or a folder; what a kill leaves of a folder has another name, and is removed with the next."""
         with sentence(self.address, "write"):
@@ -149,6 +165,8 @@ class Folder:
 
     def check_held(self) -> None:
         """A lock of the system cannot be taken over."""
+        if self._lease:
+            self._lease.check()
 
     def listing(self, name: str) -> list[str]:
         """Names of files."""
@@ -167,30 +185,44 @@ class Folder:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except OSError:
-            return True  # a file system without locks
+        except OSError:  # a file system without locks
+            lease = self.path / LEASE
+            return lease.exists() and time.time() - lease.stat().st_mtime < SILENCE
         finally:
             os.close(handle)
         return False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder; the lock goes with the process, however it ends."""
+        """Hold the folder: by a lock, which goes with the process, however it ends; by signs of life without locks."""
         with sentence(self.address, "write"):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise held_by(self.address, os.read(handle, 100).decode(errors="replace").strip()) from None
-            except OSError:
-                pass  # a file system without locks
-            os.truncate(handle, 0)
-            os.pwrite(handle, me().encode(), 0)
-            yield
+            if _lock(handle, self.address):
+                os.truncate(handle, 0)
+                os.pwrite(handle, me().encode(), 0)
+                yield
+                return
         finally:
             os.close(handle)
+        self._lease = Lease(self)
+        try:
+            with self._lease.hold():
+                yield
+        finally:
+            self._lease = None
+
+
+def _lock(handle: int, address: str) -> bool:
+    """Lock an open file; False on a file system that knows no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise held_by(address, os.read(handle, 100).decode(errors="replace").strip()) from None
+    except OSError:
+        return False
+    return True
 
 
 def place_of(address: str | Path) -> Place:
@@ -218,16 +250,6 @@ def place_of(address: str | Path) -> Place:
         known = ", ".join(f"{cloud}://" for cloud in CLOUDS)
         raise InputError(f"{text}: audits are kept in folders, or in an object store: {known}")
     return Folder(text.removeprefix("file://"))
-
-
-def me() -> str:
-    return f"process {os.getpid()} on {os.uname().nodename}"
-
-
-def held_by(address: str, holder: str) -> StoreError:
-    return StoreError(
-        f"the audit at {address} is being worked on by another run ({holder}); wait for it, or use another place"
-    )
 
 
 @contextmanager

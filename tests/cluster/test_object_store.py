@@ -65,7 +65,7 @@ def test_end_to_end(s3, command, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.py", "local", "server"]
     assert (folder / "job" / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert (folder / "summary.json").is_file()
-    assert not (folder / "job" / ".lock").exists()
+    assert not (folder / "job" / ".lease").exists()
 
     there = zarr.open_group(place_of(where).zarr("audit.zarr", write=False), mode="r")
     assert arrays(there) == arrays(zarr.open_group(tmp_path / "local" / "job" / "audit.zarr", mode="r"))
@@ -100,10 +100,10 @@ def test_a_second_client_is_told(s3):
     place = place_of(s3[0])
     with place.locked(), pytest.raises(StoreError, match=r"worked on by another run \(process \d+ on"), place.locked():
         pass
-    place.write(".lock", b"1 a dead process")
+    place.write(".lease", b"1 a dead process")
     with place.locked():
         pass
-    assert not place.has(".lock")
+    assert not place.has(".lease")
 
 
 def test_a_server_that_is_gone(s3, monkeypatch):

@@ -158,4 +158,4 @@ def test_workers_are_killed_while_they_write_objects(s3, tmp_path):
     assert kills >= 4
     assert started_again(run.log) == []
     assert bits(folder / "job") == bits(tmp_path / "whole" / "job")
-    assert not place_of(address).child("job").has(".lock")
+    assert not place_of(address).child("job").has(".lease")

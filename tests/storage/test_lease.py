@@ -1,0 +1,100 @@
+"""Places that are held by signs of life."""
+
+import errno
+import fcntl
+import os
+import threading
+import time
+
+import pytest
+
+from pardiff.errors import StoreError
+from pardiff.storage import lease
+from pardiff.storage.lease import LEASE, Lease
+from pardiff.storage.place import Folder
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(lease, "SILENCE", 0.5)
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_the_second_is_told(tmp_path):
+    with (
+        Lease(Folder(tmp_path)).hold(),
+        pytest.raises(StoreError, match=rf"worked on by another run \(process {os.getpid()} on"),
+        Lease(Folder(tmp_path)).hold(),
+    ):
+        pass
+    assert not (tmp_path / LEASE).exists()
+
+
+@pytest.mark.parametrize("left", [b"1 a dead process", b""])
+def test_what_a_dead_one_leaves_is_taken_over(left, tmp_path):
+    (tmp_path / LEASE).write_bytes(left)
+    with Lease(Folder(tmp_path)).hold():
+        assert f"process {os.getpid()} on" in (tmp_path / LEASE).read_text()
+    assert not (tmp_path / LEASE).exists()
+
+
+def test_one_that_slept_is_stopped(tmp_path):
+    """What the other has written stays."""
+    mine = Lease(Folder(tmp_path))
+    with mine.hold():
+        (tmp_path / LEASE).write_bytes(b"2 another process")
+        time.sleep(0.5)
+        with pytest.raises(StoreError, match="taken over"):
+            mine.check()
+    assert (tmp_path / LEASE).read_bytes() == b"2 another process"
+
+
+def test_many_that_begin_at_once(tmp_path):
+    """One of them gets it, and the others are told."""
+    barrier, ended = threading.Barrier(8), threading.Event()
+    outcomes = []
+
+    def begin():
+        barrier.wait()
+        try:
+            with Lease(Folder(tmp_path)).hold():
+                outcomes.append("held")
+                ended.wait(20)
+        except StoreError:
+            outcomes.append("told")
+        if len(outcomes) == 8:
+            ended.set()
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["held"] + ["told"] * 7
+
+
+def test_a_folder_without_locks(no_locks, tmp_path):
+    folder = Folder(tmp_path / "job")
+    assert not folder.held()
+    with folder.locked():
+        assert folder.held()
+        assert Folder(tmp_path / "job").held()
+        folder.check_held()
+        with pytest.raises(StoreError, match="worked on by another run"), Folder(tmp_path / "job").locked():
+            pass
+    assert not folder.held()
+
+
+def test_a_folder_with_locks_has_no_signs(tmp_path):
+    with Folder(tmp_path).locked():
+        assert not (tmp_path / LEASE).exists()
+        with pytest.raises(StoreError, match="worked on by another run"), Folder(tmp_path).locked():
+            pass
