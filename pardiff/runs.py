@@ -226,7 +226,7 @@ def _reconciled(
     labels = [entry.label for entry in entries if entry.verdict in ("fail", "inconclusive")]
     known = {swept["label"]: swept for swept in ledger.info.get("sweeps", [])}
     for label in labels:
-        spent = sum(record.seconds for wave in ledger.waves for record in ledger.records(wave.number).values())
+        spent = sum(float(ledger.records(wave.number).column("seconds").sum()) for wave in ledger.waves)
         if label not in known and SWEEP_PASSES * start.seconds <= max(SWEEP_SECONDS, SWEEP_SHARE * spent):
             known[label] = asdict(sweep_entry(evaluator, start, Rule.of(rule), label))
     ledger.update(sweeps=list(known.values()))

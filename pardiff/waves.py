@@ -150,8 +150,9 @@ def _run_wave(
 ) -> None:
     """Do the blocks of a wave that are not done, as far as the budget allows; each coordinate takes some passes."""
     records = ledger.records(wave.number)
-    done = sum(record.stop - record.start for record in records.values())
-    meter = Meter(name, wave.number, done, wave.count, progress, dashboard=executor.dashboard if progress else "")
+    meter = Meter(
+        name, wave.number, records.coordinates, wave.count, progress, dashboard=executor.dashboard if progress else ""
+    )
     meter.advance(0, 0)
     pending: Iterable[int] = (block for block in range(wave.blocks) if block not in records)
     if len(records) == wave.blocks:

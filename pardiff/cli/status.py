@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+
 from pardiff.cli.progress import duration
 from pardiff.errors import StoreError
 from pardiff.reconciliation.reconcile import passes
 from pardiff.reporting.plain import printable
+from pardiff.storage.records import Records
 
 RECENT = 50
 """Blocks at the end from which the rate is taken."""
@@ -22,27 +25,28 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     damaged = audit.drop_damaged() if verify else []
     for wave in audit.waves:
         records = audit.records(wave.number)
-        done = sum(record.stop - record.start for record in records.values())
+        done = records.coordinates
         whole = whole and len(records) == wave.blocks
         lines.append(
             f"  wave {wave.number} ({wave.kind}): {len(records):,} of {wave.blocks:,} blocks, {done:,} of "
-            f"{wave.count:,} parameters ({done / wave.count:.0%}), {sum(r.nfev for r in records.values()):,} passes"
+            f"{wave.count:,} parameters ({done / wave.count:.0%}), {records.column('nfev').sum():,} passes"
         )
-    every = [record for wave in audit.waves for record in audit.records(wave.number).values()]
-    if every:
-        workers = {record.worker for record in every}
-        work = sum(record.seconds for record in every)
+    every = [audit.records(wave.number) for wave in audit.waves]
+    blocks = sum(len(records) for records in every)
+    if blocks:
+        workers = set().union(*(records.workers for records in every))
+        work = sum(records.column("seconds").sum() for records in every)
         runs = " of all runs" if info["runs"] > 1 else ""
         lines.append(f"  {len(workers):,} worker{'s' if len(workers) > 1 else ''}{runs}, {duration(work)} of work")
-        rest = passes(audit) - sum(record.nfev for record in every)
+        rest = passes(audit) - sum(records.column("nfev").sum() for records in every)
         lines.append(f"  {rest:,} passes more for the start, step sweeps and repeats")
-    failed = sum(len(record.errors) for record in every)
+    failed = sum(len(raised) for records in every for raised in records.errors.values())
     if failed:
         lines.append(f"  parameters at which fun failed: {failed:,} or more")
     if info.get("budget_spent"):
         lines.append("  its budget is spent; a larger one goes on")
     elif info["state"] != "complete":
-        lines.append(f"  {_pace(audit, every) if running and every else 'the same command goes on'}")
+        lines.append(f"  {_pace(audit, every) if running and blocks else 'the same command goes on'}")
     if verify:
         try:
             audit.check_analytical()
@@ -54,7 +58,7 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
         lines.append(
             f"  damaged blocks, which the next run does again: {names}{more}"
             if damaged
-            else f"  finished blocks: {len(every):,}, every checksum is right"
+            else f"  finished blocks: {blocks:,}, every checksum is right"
         )
     whole = whole and not damaged
     state = "running" if running else "complete" if whole else "damaged" if damaged else "stopped"
@@ -62,12 +66,14 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     return [printable(f"{info['problem']}  {state}  ({started})"), *lines], whole
 
 
-def _pace(audit: Any, records: list[Any]) -> str:
+def _pace(audit: Any, every: list[Records]) -> str:
     """Rate and time left, from the blocks that were finished last."""
-    last = sorted(records, key=lambda record: float(record.ended))[-RECENT:]
-    ago = time.time() - last[-1].ended
-    span = last[-1].ended - last[0].ended + last[0].seconds
-    rate = sum(record.stop - record.start for record in last) / max(span, 1e-3)
-    left = sum(wave.count for wave in audit.waves) - sum(record.stop - record.start for record in records)
+    ended = np.concatenate([records.column("ended") for records in every])
+    took = np.concatenate([records.column("seconds") for records in every])
+    sizes = np.concatenate([records.stops - records.starts for records in every])
+    last = np.argsort(ended, kind="stable")[-RECENT:]
+    ago = time.time() - ended[last[-1]]
+    rate = sizes[last].sum() / max(ended[last[-1]] - ended[last[0]] + took[last[0]], 1e-3)
+    left = sum(wave.count for wave in audit.waves) - int(sizes.sum())
     text = f"{rate:,.3g} parameters/s, last block {duration(max(ago, 0.0))} ago"
     return f"{text}, about {duration(left / rate)} left" if left else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from pardiff.evaluation.estimate import Estimates
 from pardiff.planning.waves import Wave
 from pardiff.problem.parameters import FloatArray
-from pardiff.storage.schema import BlockRecord
+from pardiff.storage.records import Records
 
 DEFAULT = 0.005
 """Part of all coordinates that is evaluated again: half a per cent of the work, and enough to find a worker that is
@@ -30,7 +29,7 @@ class Stretch:
     worker: str
 
 
-def choose(wave: Wave, records: dict[int, BlockRecord], fraction: float | None) -> list[Stretch]:
+def choose(wave: Wave, records: Records, fraction: float | None) -> list[Stretch]:
     """A stretch of one block of each worker, all of them together about a part of the wave.
 
     Parameters
@@ -38,21 +37,20 @@ def choose(wave: Wave, records: dict[int, BlockRecord], fraction: float | None) 
     fraction : float or None
         The part; None for the default, where the wave is long enough.
     """
-    if fraction is None and sum(record.seconds for record in records.values()) < LEAST_SECONDS:
+    if fraction is None and records.column("seconds").sum() < LEAST_SECONDS:
         return []
-    by_worker: dict[str, list[BlockRecord]] = defaultdict(list)
-    for _, record in sorted(records.items()):
-        by_worker[record.worker].append(record)
+    number, starts, stops = records.column("worker"), records.starts, records.stops
+    by_worker = {name: np.flatnonzero(number == k) for k, name in enumerate(records.names) if (number == k).any()}
     if len(by_worker) < 2 or fraction == 0:
         return []
     rng = np.random.default_rng(wave.number)
     found = []
     for worker, mine in sorted(by_worker.items()):
-        left = max(1, round((fraction or DEFAULT) * sum(record.stop - record.start for record in mine)))
-        for number in rng.permutation(len(mine)).tolist():
-            record = mine[number]
-            length = min(left, record.stop - record.start)
-            start = record.start + int(rng.integers(record.stop - record.start - length + 1))
+        left = max(1, round((fraction or DEFAULT) * int((stops - starts)[mine].sum())))
+        for row in mine[rng.permutation(len(mine))].tolist():
+            size = int(stops[row] - starts[row])
+            length = min(left, size)
+            start = int(starts[row]) + int(rng.integers(size - length + 1))
             found.append(Stretch(wave.number, start, start + length, worker))
             left -= length
             if not left:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pardiff.diagnosis.finding import Finding
 from pardiff.evaluation.noise import CONFIDENCE
 from pardiff.planning.budget import CONFIDENCE as SEEN
 from pardiff.planning.budget import least_seen
+from pardiff.problem.parameters import FloatArray
 from pardiff.storage.ledger import Ledger
 
 SAME_VALUE, SAME_SINGLE = 1e-10, 1e-5
@@ -152,8 +156,7 @@ def run_findings(ledger: Ledger) -> list[Finding]:
             "evaluate it in float64 to certify more"
         )
         findings.append(Finding("", "precision", message))
-    records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
-    others = {record.worker: record.base for record in records if record.base not in (value, repeat)}
+    others = _bases(ledger, lambda base: ~np.isin(base, (value, repeat)))
     far = other_values(ledger)
     if others and value == repeat:
         worker, base = sorted(others.items())[0]
@@ -165,7 +168,12 @@ def run_findings(ledger: Ledger) -> list[Finding]:
         )
         findings.append(Finding("", "heterogeneous", message, {"client": value, "workers": others}))
     findings += _confirmed(ledger)
-    errors = sorted((int(i), text) for record in records for i, text in record.errors.items())
+    errors = sorted(
+        (int(i), text)
+        for wave in ledger.waves
+        for raised in ledger.records(wave.number).errors.values()
+        for i, text in raised.items()
+    )
     if errors:
         coordinate, text = errors[0]
         message = f"at {ledger.layout.label(coordinate)} {text if text.startswith(CRASHES) else f'fun raised {text}'}"
@@ -216,8 +224,19 @@ def other_values(ledger: Ledger) -> dict[str, float]:
     if start["value"] != start["repeat"]:
         return {}
     allowed = same_value(start, start["value"])
-    records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
-    return {r.worker: r.base for r in records if not abs(r.base - start["value"]) <= allowed}
+    return _bases(ledger, lambda base: ~(np.abs(base - start["value"]) <= allowed))
+
+
+def _bases(ledger: Ledger, which: Callable[[FloatArray], NDArray[np.bool_]]) -> dict[str, float]:
+    """Values of fun at x0 by worker, of those blocks whose value is of some kind."""
+    found: dict[str, float] = {}
+    for wave in ledger.waves:
+        records = ledger.records(wave.number)
+        base = records.column("base")
+        rows = which(base)
+        workers = records.column("worker")[rows].tolist()
+        found |= {records.names[number]: float(value) for number, value in zip(workers, base[rows], strict=True)}
+    return found
 
 
 def same_value(start: Mapping[str, Any], value: float) -> float:

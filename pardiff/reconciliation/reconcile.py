@@ -263,12 +263,12 @@ def _in_order(ledger: Ledger, counts: Counter[str], findings: list[Finding]) -> 
 
 def passes(ledger: Ledger) -> int:
     """Forward passes spent on an audit so far."""
-    records = [record for wave in ledger.waves for record in ledger.records(wave.number).values()]
+    records = [ledger.records(wave.number) for wave in ledger.waves]
     start = ledger.info["start"]
-    workers = {record.worker for record in records} - {start["worker"]}
+    workers = set().union(*(some.workers for some in records)) - {start["worker"]}
     swept = sum(int(sweep["nfev"]) for sweep in ledger.info.get("sweeps", []))
     swept += sum(int(entry["nfev"]) for entry in ledger.info.get("confirmed", []))
-    return int(start["nfev"]) + len(workers) + sum(record.nfev for record in records) + swept
+    return int(start["nfev"]) + len(workers) + sum(int(some.column("nfev").sum()) for some in records) + swept
 
 
 def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:

@@ -6,16 +6,23 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from pardiff.evaluation.estimate import KINKED
 from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, worst
 from pardiff.reconciliation.selftest import SelfTest, self_test
 from pardiff.reconciliation.verdicts import Verdict
 from pardiff.reporting.samples import MOST_MAPS, HeatMap, Histogram, Point, heat_map, sample
 from pardiff.storage.ledger import Ledger, leaf_tiles
+from pardiff.storage.records import Records
 from pardiff.storage.schema import VERDICTS
 
 WORST = 20
 """Entries listed in a report."""
+
+
+MOST_WORKERS = 1000
+"""Rows of the table of workers."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,7 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
     """Make the view model of an audit that has been reconciled."""
     info = ledger.info
     rtol, atol = info["settings"]["rtol"], info["settings"]["atol"]
-    records = [r for wave in ledger.waves for r in ledger.records(wave.number).values()]
-    names = sorted({record.worker for record in records})
-    rows = [[r for r in records if r.worker == name] for name in names] if len(names) <= 1000 else []
+    records = [ledger.records(wave.number) for wave in ledger.waves]
     leaves = {leaf.name: leaf for leaf in ledger.layout.leaves}
     order = sorted(reconciliation.arrays, key=lambda a: a.verdict is Verdict.PASS)
     points, histogram = sample(ledger, reconciliation.arrays, leaves, rtol, atol)
@@ -128,20 +133,31 @@ def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
         start=info["start"],
         provenance=info["provenance"],
         target=info["target"],
-        workers=tuple(
-            WorkerRow(name, len(rs), sum(r.nfev for r in rs), sum(r.seconds for r in rs))
-            for name, rs in zip(names, rows, strict=False)
-        ),
-        blocks_done=len(records),
+        workers=_workers(records),
+        blocks_done=sum(len(some) for some in records),
         blocks_total=sum(wave.blocks for wave in ledger.waves),
         parameters=ledger.layout.size,
         nfev=reconciliation.nfev,
-        checks=sum(record.checks for record in records),
+        checks=sum(int(some.column("checks").sum()) for some in records),
         seconds=info["timings"].get("seconds", math.nan),
         confirmed=sum(entry["coordinates"] for entry in info.get("confirmed", [])),
         troubles=info.get("troubles", {}),
         self_test=self_test(ledger, rtol, atol) if info["settings"].get("self_test") else (),
     )
+
+
+def _workers(records: list[Records]) -> tuple[WorkerRow, ...]:
+    """What each worker did, by name; nothing where they are too many to be read."""
+    rows: dict[str, tuple[int, int, float]] = {}
+    for some in records:
+        number = some.column("worker")
+        count = np.bincount(number, minlength=len(some.names))
+        nfev, seconds = (np.bincount(number, some.column(c), len(some.names)) for c in ("nfev", "seconds"))
+        for name, *own in zip(some.names, count, nfev, seconds, strict=True):
+            blocks, passes, took = rows.get(name, (0, 0, 0.0))
+            rows[name] = blocks + int(own[0]), passes + int(own[1]), took + float(own[2])
+    done = [WorkerRow(name, *row) for name, row in sorted(rows.items()) if row[0]]
+    return tuple(done) if len(done) <= MOST_WORKERS else ()
 
 
 def step_curve(ledger: Ledger, swept: dict[str, Any]) -> StepCurve:

@@ -11,7 +11,8 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from pardiff.storage.ledger import checksum, leaf_tiles, overlay
 from pardiff.storage.nodes import Node, create, dimensions
 from pardiff.storage.place import Folder, Place, place_of, sentence
 from pardiff.storage.provenance import now
+from pardiff.storage.records import Records
 from pardiff.storage.schema import QUANTITIES, SCHEMA, TILE, BlockRecord, tile_shape, tiles
 
 STORE = "audit.zarr"
@@ -50,7 +52,7 @@ class Audit:
         self.layout = Layout.from_json(self.info["layout"])
         self.waves: list[Wave] = []
         self._arrays: dict[str, Any] = {}
-        self._records: dict[int, dict[int, BlockRecord]] = {}
+        self._records: dict[int, Records] = {}
         self._read: tuple[Any, Estimates] | None = None
         names = [leaf.name for leaf in self.layout.leaves]
         if len(set(names)) < len(names):
@@ -192,25 +194,28 @@ class Audit:
             self.update(waves=[*self.info["waves"], entry])
             self._arrays.clear()
         self.waves.append(wave)
-        self._records[wave.number] = {}
+        self._records[wave.number] = Records(wave)
 
-    def records(self, wave: int) -> dict[int, BlockRecord]:
+    def records(self, wave: int) -> Records:
         """Records of the blocks that are done, as the store has them when first asked."""
         if wave not in self._records:
-            self._records[wave] = dict(self._read_records(wave))
+            self._records[wave] = self._read_records(wave)
         return self._records[wave]
 
-    def _read_records(self, wave: int) -> Iterator[tuple[int, BlockRecord]]:
+    def _read_records(self, wave: int) -> Records:
         planned = self.waves[wave - 1].blocks
         with sentence(self.address, "read"):
             names = self.place.listing(f"{STORE}/blocks/wave{wave}/record/c")
             # those that are there, whatever number of blocks the attributes claim
             blocks = sorted(int(name) for name in names if name.isdecimal() and int(name) < planned)
             chunks = self.place.read_many([_record_file(wave, block) for block in blocks])
+        found = Records(self.waves[wave - 1])
         for block, chunk in zip(blocks, chunks, strict=True):
             record = _parse_record(chunk, wave, block)
             if record is not None:
-                yield block, record
+                with suppress(ValueError, TypeError, OverflowError):  # a number that is none: the block is done again
+                    found[block] = record
+        return found
 
     def record(self, wave: int, block: int) -> BlockRecord | None:
         """The record of one block, read from the store."""
@@ -375,27 +380,27 @@ class Audit:
 
     def write_block_table(self) -> None:
         """Lay the block records out as one array per field, for readers such as xarray."""
-        records = [r for wave in self.waves for _, r in sorted(self.records(wave.number).items())]
+        records = [self.records(wave.number) for wave in self.waves]
         blocks = self.group["blocks"]
         assert isinstance(blocks, zarr.Group)
+        names = [np.array(r.names or [""], dtype=np.dtypes.StringDType())[r.column("worker")] for r in records]
         columns: dict[str, NDArray[Any]] = {
-            "wave": np.array([r.wave for r in records], dtype="int32"),
-            "start": np.array([r.start for r in records], dtype="int64"),
-            "stop": np.array([r.stop for r in records], dtype="int64"),
-            "state": np.ones(len(records), dtype="int8"),
-            "checksum": np.array([r.checksum for r in records], dtype="uint32"),
-            "nfev": np.array([r.nfev for r in records], dtype="int64"),
-            "seconds": np.array([r.seconds for r in records], dtype="float64"),
-            "attempt": np.array([r.attempt for r in records], dtype="int32"),
-            "base": np.array([r.base for r in records], dtype="float64"),
-            "worker": np.array([r.worker for r in records], dtype=np.dtypes.StringDType()),
+            "wave": np.repeat(np.array([wave.number for wave in self.waves], dtype="int32"), [len(r) for r in records]),
+            "start": np.concatenate([r.starts for r in records]),
+            "stop": np.concatenate([r.stops for r in records]),
+            "state": np.ones(sum(len(r) for r in records), dtype="int8"),
+            **{
+                name: np.concatenate([r.column(name) for r in records])
+                for name in ("checksum", "nfev", "seconds", "attempt", "base")
+            },
+            "worker": np.concatenate(names),
         }
         with sentence(self.address, "write"):
             meanings = {"state": {"flag_values": [0, 1], "flag_meanings": "missing done"}}
             nodes = {
                 name: Node(
                     "str" if name == "worker" else values.dtype.str, "" if name == "worker" else 0,
-                    values.shape, (max(1, len(records)),), ("block",), meanings.get(name, {}),
+                    values.shape, (max(1, len(values)),), ("block",), meanings.get(name, {}),
                 )
                 for name, values in columns.items()
             }  # fmt: skip

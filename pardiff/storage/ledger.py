@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pardiff.evaluation.estimate import Estimates
 from pardiff.planning.waves import Wave
 from pardiff.problem.parameters import FloatArray, Layout, Leaf
+from pardiff.storage.records import Records
 from pardiff.storage.schema import QUANTITIES, TILE, BlockRecord, tiles
 
 WORKING = ("numerical", "uncertainty", "step", "nfev", "state", "scheme", "margin")
@@ -36,7 +37,7 @@ class Ledger(Protocol):
     def add_wave(self, wave: Wave) -> None:
         """Make room for the results of a wave."""
 
-    def records(self, wave: int) -> dict[int, BlockRecord]:
+    def records(self, wave: int) -> Records:
         """Records of the blocks of a wave that are done."""
 
     def accept(self, record: BlockRecord, matrix: FloatArray | None) -> None:

@@ -12,6 +12,7 @@ from pardiff.evaluation.estimate import Estimates
 from pardiff.planning.waves import Wave
 from pardiff.problem.parameters import FloatArray, Layout, Leaf, flatten
 from pardiff.storage.ledger import overlay
+from pardiff.storage.records import Records
 from pardiff.storage.schema import QUANTITIES, BlockRecord
 
 
@@ -25,7 +26,7 @@ class MemoryLedger:
         self.info = info
         self.waves: list[Wave] = []
         self._x0 = [array.copy() for array in arrays]
-        self._records: dict[int, dict[int, BlockRecord]] = {}
+        self._records: dict[int, Records] = {}
         self._results: dict[int, Estimates] = {}
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.full(layout.size, quantity.fill, dtype=quantity.dtype)
@@ -42,10 +43,10 @@ class MemoryLedger:
     def add_wave(self, wave: Wave) -> None:
         """Make room for the results of a wave."""
         self.waves.append(wave)
-        self._records[wave.number] = {}
+        self._records[wave.number] = Records(wave)
         self._results[wave.number] = Estimates.empty(wave.count)
 
-    def records(self, wave: int) -> dict[int, BlockRecord]:
+    def records(self, wave: int) -> Records:
         """Records of the blocks that are done."""
         return self._records[wave]
 

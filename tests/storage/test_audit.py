@@ -1,5 +1,6 @@
 import json
 import shutil
+import struct
 import warnings
 
 import numpy as np
@@ -349,7 +350,15 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("content", [b"", b"null", b'{"zarr_format":3}', b"\xff\xff\xff\x7f" + b"x" * 40, b"{}"])
+ODD = b'{"wave": 1, "block": 1, "start": 3, "stop": 6, "state": "done", "checksum": -1, "nfev": 1e99, '
+ODD += b'"seconds": "long", "attempt": [], "worker": "w", "base": 0.0, "errors": 5}'
+"""A record of no numbers."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [struct.pack("<II", 1, len(ODD)) + ODD, b"", b"null", b'{"zarr_format":3}', b"\xff\xff\xff\x7f" + b"x" * 40, b"{}"],
+)
 def test_records_that_are_damaged(content, whole, tmp_path):
     """Whatever they hold, they are read in no time, and their block is done again."""
     shutil.copytree(whole, tmp_path / "a")

@@ -23,7 +23,7 @@ def test_tiles_are_stretches_in_c_order(shape, most):
 @given(st.floats(), st.dictionaries(st.integers(0, 99).map(str), st.text()))
 def test_records_survive_json(base, errors):
     """A block record comes back as it was written, to the last bit; a base that is not finite is nan."""
-    record = BlockRecord(1, 2, 3, 4, "done", 5, 6, 0.1, 1, "host:1", base, errors)
+    record = BlockRecord(1, 2, 3, 4, "done", 5, 6, 0.1, 1, "host:1", base, errors=errors)
     again = BlockRecord.from_json(record.to_json())
 
     if math.isfinite(base):
