@@ -12,7 +12,6 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,16 +210,15 @@ class Audit:
             chunks = self.place.read_many([_record_file(wave, block) for block in blocks])
         found = Records(self.waves[wave - 1])
         for block, chunk in zip(blocks, chunks, strict=True):
-            record = _parse_record(chunk, wave, block)
+            record = _parse_record(chunk, self.waves[wave - 1], block)
             if record is not None:
-                with suppress(ValueError, TypeError, OverflowError):  # a number that is none: the block is done again
-                    found[block] = record
+                found[block] = record
         return found
 
     def record(self, wave: int, block: int) -> BlockRecord | None:
         """The record of one block, read from the store."""
         with sentence(self.address, "read"):
-            return _parse_record(self.place.read_many([_record_file(wave, block)])[0], wave, block)
+            return _parse_record(self.place.read_many([_record_file(wave, block)])[0], self.waves[wave - 1], block)
 
     def drop_damaged(self, *, erase: bool = False) -> list[tuple[int, int]]:
         """Forget the records of blocks whose results do not match their checksum; returns their numbers.
@@ -452,7 +450,7 @@ def _record_file(wave: int, block: int) -> str:
     return f"{STORE}/blocks/wave{wave}/record/c/{block}"
 
 
-def _parse_record(chunk: bytes | None, wave: int, block: int) -> BlockRecord | None:
+def _parse_record(chunk: bytes | None, wave: Wave, block: int) -> BlockRecord | None:
     """The record of a block that a chunk holds; None if it is none.
 
     Zarr's codec of strings of any length writes their number, 1 here, and the length of each before it. It is not used
@@ -462,9 +460,10 @@ def _parse_record(chunk: bytes | None, wave: int, block: int) -> BlockRecord | N
         return None
     try:
         record = BlockRecord.from_json(chunk[8:].decode())
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
-    return record if (record.wave, record.block) == (wave, block) else None
+    mine = wave.number, block, *wave.bounds(block)
+    return record if (record.wave, record.block, record.start, record.stop) == mine else None
 
 
 def audit_place(path: str | Path | Place) -> Place:

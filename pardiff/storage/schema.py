@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -57,7 +58,11 @@ QUANTITIES: dict[str, Quantity] = {
 }
 
 
-@dataclass(frozen=True, slots=True)  # a client holds one of each block
+LIMITS = {"checksum": 1 << 32, "attempt": 1 << 31}
+"""Of the whole numbers in a record; of others 2^63."""
+
+
+@dataclass(frozen=True, slots=True)
 class BlockRecord:
     """What is written of a block, last, after its numbers."""
 
@@ -94,11 +99,17 @@ class BlockRecord:
 
     @classmethod
     def from_json(cls, text: str) -> BlockRecord:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`; a ValueError, TypeError or the like for a text that holds other things."""
         data = json.loads(text)
         data["base"] = math.nan if data["base"] is None else data["base"]
         for name in ("state", "worker"):
             data[name] = sys.intern(str(data[name]))  # the same in most of them
+        for name in ("wave", "block", "start", "stop", "checksum", "nfev", "attempt", "checks"):
+            if not 0 <= operator.index(data.get(name, 0)) < LIMITS.get(name, 1 << 63):
+                raise ValueError(f"{name} is {data[name]}")
+        for name in ("seconds", "base", "ended"):
+            data[name] = float(data.get(name, 0.0))
+        data["errors"] = {str(int(label)): str(reason) for label, reason in data.get("errors", {}).items()}
         return cls(**data)
 
 

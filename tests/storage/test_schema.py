@@ -1,6 +1,8 @@
+import json
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,3 +32,17 @@ def test_records_survive_json(base, errors):
         assert again == record
     else:
         assert math.isnan(again.base)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"checksum": -1}, {"checksum": 2**32}, {"nfev": 1e99}, {"nfev": 2**70}, {"stop": "4"}, {"seconds": "long"},
+        {"seconds": [1]}, {"errors": 5}, {"errors": {"x": "y"}}, {"attempt": None}, {"other": 1},
+    ],
+)  # fmt: skip
+def test_what_is_no_record(wrong):
+    """A file that was damaged so that it still is JSON."""
+    text = BlockRecord(1, 2, 3, 4, "done", 5, 6, 0.1, 1, "host:1", 1.5).to_json()
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        BlockRecord.from_json(json.dumps(json.loads(text) | wrong))
