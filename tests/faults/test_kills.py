@@ -22,7 +22,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("everyone", [False, True], ids=["one", "all"])
 def test_workers_are_killed_every_second(everyone, undisturbed, tmp_path):
-    """kill -9 of a worker, or of all of them, within half a second of the first block that new ones start, until the end."""
+    """kill -9 of a worker, or of all of them within half a second of the first block of new ones, until the end."""
     rng = random.Random(1)
     write_job(tmp_path, n=300, pause=8e-3)
     run = Run(tmp_path, "--workers", "2", "--block-size", "10")
