@@ -26,6 +26,7 @@ from distributed import Worker
 from pardiff.execution.cluster import connect
 from pardiff.execution.tasks import Limits, Receipt, Session, Task
 from pardiff.planning.waves import Wave
+from pardiff.storage.records import Records
 from pardiff.storage.schema import BlockRecord
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -89,11 +90,11 @@ def measure(workers: int, blocks: int) -> Iterator[dict[str, float]]:
                 there, here = psutil.Process(scheduler.pid), psutil.Process()
                 before = [sum(p.cpu_times()[:2]) for p in (there, here)]
                 memory, begin = here.memory_info().rss, time.perf_counter()
-                kept = {}
+                kept = Records(Wave(1, blocks, 1))
                 for number, receipt in enumerate(
                     executor.map(Nothing(Limits(3600.0, 3600.0, 3600.0)), range(blocks)), 1
                 ):
-                    kept[number] = receipt.record
+                    kept[receipt.record.block] = receipt.record
                     if number % (blocks // 10) == 0:
                         after = [sum(p.cpu_times()[:2]) for p in (there, here)]
                         yield {
