@@ -22,6 +22,7 @@ from typing import Any
 
 from pardiff.errors import TargetError, WorkerError, closest
 from pardiff.problem.problem import ProblemFactory
+from pardiff.problem.scratch import make_scratch
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _unpack(code: Code, data: bytes) -> Path:
         return Path(_unpacked[1].name) / code.entry
     if _unpacked is not None:
         _unpacked[1].cleanup()
-    made = tempfile.TemporaryDirectory(prefix="pardiff-code-", ignore_cleanup_errors=True)
+    made = make_scratch()
     _unpacked = (code.sha256, made)
     folder = Path(made.name)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
