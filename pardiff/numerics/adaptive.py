@@ -21,7 +21,6 @@ from pardiff.numerics.levels import (
     Found,
     Level,
     Sample,
-    bar_of,
     candidates_of,
     is_plateau,
     is_uneven,
@@ -234,8 +233,7 @@ def _search(ladder: _Ladder, target: float, starts: list[tuple[float, int]], cap
         kink = kink_of(ladder.seen)
         if kink is not None and (yield from _persists(kink, ladder, starts[number + 1 :])):
             return kink
-        seen = ladder.seen
-        best = min((_checked(candidate, seen, ladder.precision.eps) for candidate in found), key=bar_of, default=None)
+        best = _best(found, ladder)
         if best is None or (probe is not None and _contradicts(probe, best)):
             continue
         if best.uncertainty <= target * abs(best.derivative) or not _starts_too_far(levels):
@@ -259,6 +257,18 @@ def _contradicts(probe: Level, best: Found) -> bool:
     return abs(probe.derivative - best.derivative) > best.uncertainty + 2.0 * probe.rounding
 
 
+def _best(candidates: list[Found], ladder: _Ladder) -> Found | None:
+    """The candidate with the smallest bar, all levels considered; the first of several."""
+    levels = sorted(ladder.seen, key=lambda level: level.step)
+    best = None
+    for candidate in candidates:
+        if best is None or candidate.uncertainty < best.uncertainty:  # a look at the levels makes no bar smaller
+            checked = _checked(candidate, levels, ladder.precision.eps)
+            if best is None or checked.uncertainty < best.uncertainty:
+                best = checked
+    return best
+
+
 def _checked(found: Found, levels: list[Level], eps: float) -> Found:
     """A candidate whose bar also allows for what the levels at other steps show.
 
@@ -267,8 +277,12 @@ def _checked(found: Found, levels: list[Level], eps: float) -> Found:
     contradict them. So do the slopes on the two sides of x where larger steps show a kink that rounding
     hides at this one. And where fun did not change, but does at other steps, nothing is known of the rounding
     of the terms that it is made of, which may cancel: those are taken to be as large as fun ever was.
+
+    Parameters
+    ----------
+    levels : list of Level
+        By their steps, ascending.
     """
-    levels = sorted(levels, key=lambda level: level.step)
     own = next(level for level in levels if level.step == found.step)
     bars = [found.uncertainty]
     for level, above in pairwise(levels):
