@@ -11,7 +11,7 @@ BY_NAME = (
 
 def complaints(err):
     """Lines of stderr that are no progress."""
-    return [line for line in err.splitlines() if not re.match(r"\w+: [\d,]+ of [\d,]+ parameters", line)]
+    return [line for line in err.splitlines() if not re.match(r"[\w, ]+: [\d,]+ of [\d,]+ parameters", line)]
 
 
 def bits(folder):

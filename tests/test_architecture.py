@@ -37,7 +37,7 @@ TOP = {
 """The layer that joins the stages, and what stands on it."""
 
 OWNERS = {
-    "zarr": {"storage/audit.py", "storage/nodes.py", "storage/place.py", "storage/bucket.py"},
+    "zarr": {"storage/audit.py", "storage/ending.py", "storage/nodes.py", "storage/place.py", "storage/bucket.py"},
     "obstore": {"storage/bucket.py"},
     "xarray": {"result.py"},
     "distributed": {

@@ -25,12 +25,15 @@ from pardiff.evaluation.estimate import MISSING, Estimates
 from pardiff.evaluation.estimate import QUANTITIES as RESULTS
 from pardiff.planning.waves import Wave
 from pardiff.problem.parameters import FloatArray, Layout, Leaf, flatten
+from pardiff.storage.ending import end_in_peace
 from pardiff.storage.ledger import checksum, leaf_tiles, overlay
 from pardiff.storage.nodes import Node, create, dimensions
 from pardiff.storage.place import Folder, Place, place_of, sentence
 from pardiff.storage.provenance import now
 from pardiff.storage.records import Records
 from pardiff.storage.schema import QUANTITIES, SCHEMA, TILE, BlockRecord, tile_shape, tiles
+
+end_in_peace()
 
 STORE = "audit.zarr"
 CODE = "code"
