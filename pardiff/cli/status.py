@@ -9,10 +9,15 @@ import numpy as np
 
 from pardiff.cli.progress import duration
 from pardiff.errors import StoreError
+from pardiff.identity import has_parameters
+from pardiff.planning.waves import Wave
 from pardiff.reconciliation.reconcile import passes
+from pardiff.reconciliation.verify import altered_arrays
 from pardiff.reporting.plain import printable
 from pardiff.storage.records import Records
 
+MOST_NAMES = 10
+"""Blocks or arrays that are named."""
 RECENT = 50
 """Blocks at the end from which the rate is taken."""
 
@@ -22,7 +27,7 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
     info = audit.info
     running = info["state"] != "complete" and audit.place.held()
     lines, whole = [], info["state"] == "complete"
-    damaged = audit.drop_damaged() if verify else []
+    dropped = audit.drop_damaged() if verify else []
     for wave in audit.waves:
         records = audit.records(wave.number)
         done = records.coordinates
@@ -47,23 +52,48 @@ def status_lines(audit: Any, *, verify: bool) -> tuple[list[str], bool]:
         lines.append("  its budget is spent; a larger one goes on")
     elif info["state"] != "complete":
         lines.append(f"  {_pace(audit, every) if running and blocks else 'the same command goes on'}")
+    faults = []
     if verify:
-        try:
-            audit.check_analytical()
-        except StoreError as error:
-            lines.append(f"  {error}")
-            whole = False
-        names = ", ".join(f"{block} of wave {wave}" for wave, block in damaged[:10])
-        more = f" and {len(damaged) - 10} more" if len(damaged) > 10 else ""
-        lines.append(
-            f"  damaged blocks, which the next run does again: {names}{more}"
-            if damaged
-            else f"  finished blocks: {blocks:,}, every checksum is right"
-        )
+        faults = _faults(audit, dropped)
+        lines += faults or [f"  finished blocks: {blocks:,}, every checksum is right"]
+    damaged = bool(faults) or (info["state"] == "complete" and not whole)
     whole = whole and not damaged
     state = "running" if running else "complete" if whole else "damaged" if damaged else "stopped"
     started = f"started {info['timings']['started']}" + (f", {info['runs']} runs" if info["runs"] > 1 else "")
     return [printable(f"{info['problem']}  {state}  ({started})"), *lines], whole
+
+
+def _faults(audit: Any, damaged: list[tuple[int, int]]) -> list[str]:
+    """What of an audit is not as it was written."""
+    faults, complete = [], audit.info["state"] == "complete"
+    if complete:  # records that are gone, or are none
+        gone = [(wave.number, block) for wave in audit.waves for block in _missing(audit, wave)]
+        damaged = sorted({*damaged, *gone})
+    if damaged:
+        names = ", ".join(f"{block} of wave {wave}" for wave, block in damaged[:MOST_NAMES])
+        faults.append(f"damaged blocks, which the next run does again: {names}{_more(len(damaged))}")
+    if not has_parameters(audit, audit.info["fingerprint"]["x0"]):
+        faults.append("x0 is damaged; the next run writes it anew")
+    try:
+        audit.check_analytical()
+    except StoreError as error:
+        faults.append(str(error))
+    if not faults and complete:  # the arrays by name are written from these
+        altered = altered_arrays(audit)
+        if altered:
+            names = ", ".join(altered[:MOST_NAMES]) + _more(len(altered))
+            faults.append(f"damaged arrays, which the next run writes anew: {names}")
+    return [printable(f"  {fault}") for fault in faults]
+
+
+def _missing(audit: Any, wave: Wave) -> list[int]:
+    """Blocks of a wave without a record."""
+    blocks: list[int] = np.setdiff1d(np.arange(wave.blocks), audit.records(wave.number).blocks).tolist()
+    return blocks
+
+
+def _more(count: int) -> str:
+    return f" and {count - MOST_NAMES} more" if count > MOST_NAMES else ""
 
 
 def _pace(audit: Any, every: list[Records]) -> str:

@@ -1,0 +1,83 @@
+"""What ``pardiff status --verify`` finds in an audit that was damaged."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import pardiff
+from pardiff.cli.status import status_lines
+from pardiff.storage.audit import Audit
+from pardiff.storage.schema import QUANTITIES
+
+
+def check(folder):
+    """An audit of two arrays, with one wrong entry."""
+    x0 = {"a": np.linspace(1, 2, 6), "b": {"c": np.linspace(2, 3, 4).reshape(2, 2)}}
+
+    def grad(x):
+        wrong = 3 * x["a"] ** 2
+        wrong[2] *= 1.1
+        return {"a": wrong, "b": {"c": 3 * x["b"]["c"] ** 2}}
+
+    def fun(x):
+        return float(np.sum(x["a"] ** 3) + np.sum(x["b"]["c"] ** 3))
+
+    return pardiff.gradcheck(fun, grad, x0, store=folder, block_size=3)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "audit"
+    check(folder)
+    return folder
+
+
+def verified(folder):
+    lines, right = status_lines(Audit.open(folder), verify=True)
+    return "\n".join(lines), right
+
+
+def test_one_that_is_whole(whole):
+    text, right = verified(whole)
+    assert right
+    assert "finished blocks: 5, every checksum is right" in text
+
+
+FILES = [f"{quantity}/{leaf}" for quantity in ("x0", *QUANTITIES) for leaf in ("a", "b/c")]
+
+
+@pytest.mark.parametrize("how", ["altered", "deleted"])
+@pytest.mark.parametrize("array", FILES)
+def test_every_array_is_looked_at(array, how, whole, tmp_path):
+    """And the next run mends it."""
+    folder = tmp_path / "audit"
+    shutil.copytree(whole, folder)
+    (chunk,) = (path for path in (folder / "audit.zarr" / array / "c").rglob("*") if path.is_file())
+    if how == "deleted":
+        chunk.unlink()
+    else:
+        store = Audit.open(folder, write=True).group[array]
+        store[...] = np.asarray(store[...]) + 1
+    text, right = verified(folder)
+    assert not right
+    assert "damaged" in text.partition("\n")[0]
+    assert "every checksum" not in text
+    if not array.startswith(("x0", "analytical")):
+        assert f"damaged arrays, which the next run writes anew: {array}" in text
+    check(folder)
+    assert verified(folder)[1]
+
+
+@pytest.mark.parametrize("how", ["altered", "deleted"])
+def test_records_and_results(how, whole, tmp_path):
+    for name in ("record/c/1", "values/c/0/1"):
+        folder = tmp_path / name.partition("/")[0]
+        shutil.copytree(whole, folder)
+        file = folder / "audit.zarr" / "blocks" / "wave1" / name
+        file.unlink() if how == "deleted" else file.write_bytes(file.read_bytes()[:-1] + b"?")
+        text, right = verified(folder)
+        assert not right
+        assert "damaged blocks, which the next run does again: 1 of wave 1" in text
+        check(folder)
+        assert verified(folder)[1]
