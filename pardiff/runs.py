@@ -293,6 +293,7 @@ def _info(name: str, target: str, settings: Settings, start: Start, wasted: int)
             "doubt": start.doubt,
             "declined": start.declined,
             "unsteady": list(start.unsteady),
+            "lengths": [[length, of] for length, of in start.lengths.items()],
             "worker": worker_name(),
         },
         "provenance": provenance(),

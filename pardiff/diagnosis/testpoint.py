@@ -72,14 +72,12 @@ def properties(x: FloatArray, d: FloatArray, u: FloatArray) -> list[str]:
     return found
 
 
-def sentence(named: Iterable[tuple[str, list[str]]], lengths: Iterable[int]) -> str:
-    """What all arrays together hide; empty where they hide nothing.
+def hidden_by_values(named: Iterable[tuple[str, list[str]]]) -> str:
+    """What the values of all arrays together hide; empty where they hide nothing.
 
     Parameters
     ----------
     named : iterable of (name, properties)
-    lengths : iterable of int
-        Of all axes of all arrays.
     """
     by_property: dict[str, list[str]] = {}
     for name, found in named:
@@ -91,8 +89,19 @@ def sentence(named: Iterable[tuple[str, list[str]]], lengths: Iterable[int]) -> 
         if names:
             many = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
             parts.append(HIDES[key].format(many, **(SEVERAL if len(names) > 1 else ONE)))
+    return "; ".join(parts)
+
+
+def hidden_by_lengths(lengths: Iterable[int]) -> str:
+    """What the lengths of all axes of all arrays hide; empty where they hide nothing.
+
+    >>> hidden_by_lengths([16, 64])
+    'all lengths of axes are multiples of 16, which hides faults at the rest of a tile'
+    >>> hidden_by_lengths([20, 30])
+    ''
+    """
     long = sorted({length for length in lengths if length > 1})
     common = reduce(gcd, long, 0)
-    if len(long) > 1 and common >= TILE:
-        parts.append(f"all lengths of axes are multiples of {common}, which hides faults at the rest of a tile")
-    return "; ".join(parts)
+    if len(long) < 2 or common % TILE:
+        return ""
+    return f"all lengths of axes are multiples of {common}, which hides faults at the rest of a tile"

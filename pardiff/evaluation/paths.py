@@ -45,6 +45,10 @@ class Path:
         return TITLES[self.name]
 
 
+NOT_WORTH_TUNING = 0.02
+"""Seconds for all passes one by one below which the best size of a batch is not looked for: that takes as long."""
+
+
 def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
     """The fastest evaluator that a problem offers, and that agrees with fun.
 
@@ -67,10 +71,13 @@ def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
         assert problem.batch_fun is not None
         memory = MEMORY if options.memory is None else options.memory
         spent = 0
-        if rows is None:
-            tuned = tune(plain, problem.batch_fun, most_rows(plain.layout.size, options), memory)
+        most = most_rows(plain.layout.size, options)
+        if rows is None and most * _seconds(plain) < NOT_WORTH_TUNING:
+            spent, rows = 1, most
+        elif rows is None:
+            tuned = tune(plain, problem.batch_fun, most, memory)
             spent, rows = tuned.nfev, tuned.rows
-        rows = min(rows, most_rows(plain.layout.size, options))
+        rows = min(rows, most)
         if rows == 1:
             return Path(POINTWISE, plain, nfev=spent)
         return Path(BATCHED, Batched(plain, problem.batch_fun, rows), rows, nfev=spent + rows)
@@ -82,6 +89,13 @@ def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
     except Doubt as doubt:
         name = BATCHED if problem.incremental is None else INCREMENTAL
         return Path(POINTWISE, plain, doubt=f"{TITLES[name]}: {doubt}")
+
+
+def _seconds(plain: Pointwise) -> float:
+    """Duration of one pass."""
+    begin = time.perf_counter()
+    plain.at_start()
+    return time.perf_counter() - begin
 
 
 def most_rows(count: int, options: Settings) -> int:

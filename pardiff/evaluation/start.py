@@ -22,6 +22,7 @@ from pardiff.numerics.differences import Precision
 from pardiff.numerics.noise import has_single_precision
 from pardiff.problem.bounds import check_inside, parse_bounds
 from pardiff.problem.jitter import jitter
+from pardiff.problem.lengths import data_lengths
 from pardiff.problem.parameters import (
     FloatArray,
     Layout,
@@ -85,6 +86,8 @@ class Start:
     """Whether fun returns values of float32, whatever their dtype."""
     rtol: float
     """Default relative tolerance."""
+    lengths: dict[int, str]
+    """Of the axes of its data, and of which array."""
     path: str
     """How fun is evaluated: ``pointwise``, ``batched`` or ``incremental``."""
     rows: int
@@ -164,6 +167,7 @@ def evaluate_start(problem: Problem, options: Settings, doubt: str = "") -> tupl
         typical=typical,
         analytical=value.analytical,
         unsteady=value.unsteady,
+        lengths=data_lengths(problem),
         value=value.first,
         repeat=value.second,
         sigma=sigma,

@@ -25,6 +25,7 @@ from pardiff.storage.schema import FAIL
 MOST_ARRAYS = 100
 """Failing arrays that are diagnosed; of more, the first ones."""
 MOST_SIZES = 1000
+MOST_OWNERS = 3
 """Lengths of axes by which factors are named."""
 NEAR = 10.0
 """Error bars within which a claim that fails without a pattern casts doubt on the bar."""
@@ -175,15 +176,18 @@ NAMED = 3
 
 
 def _sizes(ledger: Ledger) -> dict[int, str]:
-    """Lengths of axes and sizes of arrays, with whose they are; the first that has it."""
-    sizes: dict[int, str] = {}
+    """Lengths of axes and sizes of arrays, with whose they are: of the data, of x0, and of whole arrays of it."""
+    owners: dict[int, list[str]] = {}
+    for length, of in ledger.info["start"]["lengths"]:
+        owners.setdefault(length, []).append(of)
     for leaf in ledger.layout.leaves[:MOST_SIZES]:
         for axis, length in enumerate(leaf.shape):
             of = f"axis {axis} of {leaf.name}" if len(leaf.shape) > 1 else leaf.name
-            sizes.setdefault(length, of)
+            owners.setdefault(length, []).append(of)
     for leaf in ledger.layout.leaves[:MOST_SIZES]:
-        sizes.setdefault(leaf.size, f"{leaf.name}, all entries")
-    return sizes
+        if len(leaf.shape) > 1:
+            owners.setdefault(leaf.size, [f"{leaf.name}, taken flat"])
+    return {length: " or ".join(some[:MOST_OWNERS]) for length, some in owners.items()}
 
 
 def _norm(ledger: Ledger, leaf: Leaf) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pardiff.diagnosis.finding import POSSIBLE, Finding
-from pardiff.diagnosis.testpoint import properties, sentence
+from pardiff.diagnosis.testpoint import hidden_by_lengths, hidden_by_values, properties
 from pardiff.problem.parameters import Leaf
 from pardiff.storage.ledger import Ledger, leaf_tiles
 
@@ -21,13 +21,18 @@ def test_point(ledger: Ledger) -> list[Finding]:
     leaves = [leaf for leaf in ledger.layout.leaves if leaf.size][:MOST_ARRAYS]
     named = [(leaf.name, _properties(ledger, leaf)) for leaf in leaves]
     lengths = [length for leaf in ledger.layout.leaves for length in leaf.shape]
-    text = sentence(named, lengths)
-    if not text:
+    values, extents = hidden_by_values(named), hidden_by_lengths(lengths)
+    parts = []
+    if values:
+        moved = ledger.info["settings"].get("jitter")
+        parts.append(values + ("" if moved else "; a jitter of 0.1 tests beside it"))
+    if extents:
+        parts.append(f"{extents}; a problem of another size would show them")
+    if not parts:
         return []
-    moved = ledger.info["settings"].get("jitter")
-    remedy = "" if moved else "; --jitter 0.1 --fresh tests beside it"
     evidence = {"arrays": {name: found for name, found in named if found}}
-    return [Finding("", "test_point", f"this point may hide faults: {text}{remedy}", evidence, confidence=POSSIBLE)]
+    text = f"this point may hide faults: {'; '.join(parts)}"
+    return [Finding("", "test_point", text, evidence, confidence=POSSIBLE)]
 
 
 def _properties(ledger: Ledger, leaf: Leaf) -> list[str]:

@@ -25,13 +25,22 @@ class Axis:
     """Places and texts."""
 
 
+def power(exponent: int) -> str:
+    """A power of ten at a tick.
+
+    >>> power(-3), power(0)
+    ('1e-3', '1')
+    """
+    return f"1e{exponent}" if exponent else "1"
+
+
 def decades(values: Sequence[float]) -> Axis:
     """A logarithmic axis that holds some positive values."""
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     if low == high:
         low, high = low - 1, high + 1
     step = max(1, math.ceil((high - low) / MOST_TICKS))
-    ticks = tuple(((e - low) / (high - low), f"1e{e}") for e in range(low, high + 1, step))
+    ticks = tuple(((e - low) / (high - low), power(e)) for e in range(low, high + 1, step))
     return Axis(lambda value: (math.log10(value) - low) / (high - low), ticks)
 
 
@@ -54,7 +63,7 @@ def signed(values: Sequence[float]) -> Axis:
     exponents = range(high, low - 1, -step)
     ticks = [(place(0.0), "0")]
     for exponent in exponents:
-        ticks += [(place(10.0**exponent), f"1e{exponent}"), (place(-(10.0**exponent)), f"-1e{exponent}")]
+        ticks += [(place(10.0**exponent), power(exponent)), (place(-(10.0**exponent)), f"-{power(exponent)}")]
     return Axis(place, tuple(ticks))
 
 

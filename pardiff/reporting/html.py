@@ -74,12 +74,13 @@ def render_html(summary: Summary) -> str:
             worst_columns=WORST_COLUMNS,
             worst=worst_rows(summary, len(summary.worst)),
             maps=[
-                (m.array, "×".join(map(str, m.shape)), _short(m.words.partition(";")[0]), Markup(heat_map(m)))
+                (m.array, _extent(m.shape), _short(m.words.partition(";")[0]), Markup(heat_map(m)))
                 for m in summary.maps
             ],
+            unknown=any(share for m in summary.maps for row in m.unknown for share in row),
             marked=any(m.rows or m.columns for m in summary.maps),
             scatter=Markup(scatter(summary.points)),
-            sampled=f"{len(summary.points):,}" if len(summary.points) < summary.parameters else "",
+            sampled=_sampled(summary),
             histogram=Markup(histogram(summary.histogram)),
             curves=[(c.label, verdict_of(c), Markup(picture)) for c in summary.curves if (picture := step_curve(c))],
             self_test_columns=SELF_TEST_COLUMNS,
@@ -92,9 +93,30 @@ def render_html(summary: Summary) -> str:
 
 def _legend(summary: Summary, rest: int) -> list[tuple[str, str]]:
     """Colours of the bar, with how many entries each stands for."""
-    counts = {**summary.counts, "other": rest}
-    words = {"pass": "pass", "fail": "fail", "inconclusive": "inconclusive", "other": "kink, not finite, or error"}
+    counts = {**summary.counts, "other": rest, "ground": summary.counts["missing"]}
+    words = {
+        "pass": "pass",
+        "fail": "fail",
+        "inconclusive": "inconclusive",
+        "other": "kink, not finite, or error",
+        "ground": "not evaluated",
+    }
     return [(kind, f"{counts[kind]:,} {text}") for kind, text in words.items() if counts[kind]]
+
+
+def _extent(shape: Sequence[int]) -> str:
+    """A shape, in words where it is short."""
+    if len(shape) > 1:
+        return "×".join(map(str, shape))
+    return f"{shape[0]:,} entries" if shape else "scalar"
+
+
+def _sampled(summary: Summary) -> str:
+    """How many entries are in the plot, where they are not all that can be."""
+    counts = summary.counts
+    known = sum(counts[kind] for kind in ("pass", "fail", "inconclusive", "kink"))
+    shown = len(summary.points)
+    return f"{shown:,} of {known:,} entries, evenly from all over x0" if shown < known else ""
 
 
 def _finding(finding: Mapping[str, Any]) -> dict[str, Any]:

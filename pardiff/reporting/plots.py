@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from pardiff.reporting.axes import MARGIN, Axis, Frame, decades, signed
+from pardiff.reporting.axes import MARGIN, Axis, Frame, decades, power, signed
 from pardiff.reporting.plain import printable
 from pardiff.reporting.samples import HIGHEST, LOWEST, HeatMap, Histogram, Point
 from pardiff.reporting.summary import StepCurve
@@ -27,7 +27,8 @@ def heat_map(picture: HeatMap) -> str:
     width, height = cell * columns, cell * rows
     shapes = [f'<rect class="ground" width="{width:.1f}" height="{height:.1f}"/>']
     shapes.append(f'<g transform="scale({cell:.3f})">')
-    for kind, grid in (("inconclusive", picture.unclear), ("fail", picture.failing)):
+    layers = (("unknown", picture.unknown), ("inconclusive", picture.unclear), ("fail", picture.failing))
+    for kind, grid in layers:
         for shade in range(1, SHADES + 1):
             path = _cells(grid, shade)
             if path:
@@ -93,9 +94,9 @@ def histogram(counts: Histogram) -> str:
     top = math.log10(most) + 0.1
     span = HIGHEST - LOWEST
     horizontal = Axis(
-        lambda value: value, tuple(((e - LOWEST) / span, f"1e{e}") for e in range(LOWEST, HIGHEST + 1, 2))
+        lambda value: value, tuple(((e - LOWEST) / span, power(e)) for e in range(LOWEST, HIGHEST + 1, 2))
     )
-    ticks = tuple(((e + 0.1) / (top + 0.1), f"1e{e}" if e else "1") for e in range(math.ceil(top)))
+    ticks = tuple(((e + 0.1) / (top + 0.1), power(e)) for e in range(math.ceil(top)))
     shapes = PLOT.drawn(horizontal, Axis(lambda value: value, ticks), "|residual| / uncertainty", "entries")
     for number, bar in enumerate(stacked):
         total = sum(bar)

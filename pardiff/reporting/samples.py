@@ -13,7 +13,7 @@ from pardiff.problem.parameters import Leaf
 from pardiff.reconciliation.reconcile import ArrayResult
 from pardiff.reconciliation.stretch import Stretch, stretches
 from pardiff.storage.ledger import Ledger
-from pardiff.storage.schema import FAIL, INCONCLUSIVE, NONFINITE, PASS
+from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
 
 MAP_ROWS, MAP_COLUMNS = 40, 80
 """Cells of a heat map; a cell of a larger array stands for several entries."""
@@ -37,6 +37,8 @@ class HeatMap:
     """Share of the entries of each cell that fail, by row and column."""
     unclear: list[list[float]]
     """Share that is inconclusive."""
+    unknown: list[list[float]]
+    """Share that was not evaluated, or could not be."""
     rows: tuple[int, ...]
     """Rows that the finding is about, as indices of the map's cells."""
     columns: tuple[int, ...]
@@ -71,7 +73,7 @@ def heat_map(ledger: Ledger, leaf: Leaf, result: ArrayResult, rtol: float, atol:
     rows = leaf.size // columns
     height, width = min(rows, MAP_ROWS), min(columns, MAP_COLUMNS)
     shape = (height, width)
-    total, failing, unclear = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    total, failing, unclear, unknown = (np.zeros(shape) for _ in range(4))
     for part in stretches(ledger, leaf, result.rms, rtol, atol):
         flat = np.arange(part.start, part.start + len(part.verdict))
         cell = (flat // columns) * height // rows * width + (flat % columns) * width // columns
@@ -80,14 +82,15 @@ def heat_map(ledger: Ledger, leaf: Leaf, result: ArrayResult, rtol: float, atol:
             (total, slice(None)),
             (failing, wrong),
             (unclear, part.verdict == INCONCLUSIVE),
+            (unknown, np.isin(part.verdict, (MISSING, ERROR))),
         ):
             grid += np.bincount(cell[rows_in], minlength=grid.size).reshape(shape)
     total = np.maximum(total, 1)
     across = _marked(result.finding, len(leaf.shape) - 1, columns, width)
     down = _marked(result.finding, 0, rows, height) if len(leaf.shape) == 2 else ()
     return HeatMap(
-        leaf.name, leaf.shape, (failing / total).tolist(), (unclear / total).tolist(), down, across,
-        result.finding.message if result.finding else "",
+        leaf.name, leaf.shape, (failing / total).tolist(), (unclear / total).tolist(), (unknown / total).tolist(),
+        down, across, result.finding.message if result.finding else "",
     )  # fmt: skip
 
 

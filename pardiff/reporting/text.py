@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pardiff.reconciliation.reconcile import ArrayResult
+from pardiff.reconciliation.verdicts import Verdict
 from pardiff.reporting.summary import Summary, upward
 
 ARRAY_COLUMNS = (
@@ -56,10 +58,17 @@ def array_rows(summary: Summary) -> list[list[str]]:
             f"{array.counts['inconclusive']:,}",
             f"{sum(array.counts[kind] for kind in ('kink', 'nonfinite', 'error', 'missing')):,}",
             number(array.max_error),
-            upward(array.certified_rtol, 3) if math.isfinite(array.certified_rtol) else "not certified",
+            _certified(array),
         ]
         for array in summary.arrays
     ]
+
+
+def _certified(array: ArrayResult) -> str:
+    """The tolerance that is proved; of an array that is wrong, its error says all."""
+    if array.verdict is Verdict.FAIL:
+        return "-"
+    return upward(array.certified_rtol, 3) if math.isfinite(array.certified_rtol) else "not certified"
 
 
 def worst_rows(summary: Summary, count: int) -> list[list[str]]:
@@ -126,8 +135,14 @@ def effort(summary: Summary) -> str:
     time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
         f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings['rtol']:g}, "
-        f"atol {settings['atol']:g}{_way(summary)}{_events(summary)}"
+        f"atol {settings['atol']:g}{_moved(settings)}{_way(summary)}{_events(summary)}"
     )
+
+
+def _moved(settings: dict[str, Any]) -> str:
+    """By how much x0 was moved."""
+    amount = settings.get("jitter")
+    return f"; at a point beside x0, a jitter of {amount:g} away" if amount else ""
 
 
 def _events(summary: Summary) -> str:
