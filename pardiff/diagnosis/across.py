@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pardiff.diagnosis.evidence import Evidence
-from pardiff.diagnosis.finding import CERTAIN, LIKELY, Finding
+from pardiff.diagnosis.finding import CERTAIN, LIKELY, POSSIBLE, Finding
 from pardiff.diagnosis.names import name_factor
 from pardiff.diagnosis.rules import Diagnosis
 
@@ -67,10 +67,13 @@ def across(
     if upstream and factor:  # one cause, of which the second is the shape
         number = float(factor[0].evidence["factor"])
         shape = "with the wrong sign" if abs(number + 1) < SAME else f"by the same factor, {number:.7g}"
-        message = upstream[0].message.replace(" are wrong (", f" are wrong, {shape} (", 1)
+        message = upstream[0].message.replace(" are wrong", f" are wrong, {shape},", 1)
         upstream = [replace(upstream[0], message=message, evidence={**upstream[0].evidence, "factor": number})]
         factor = []
-    return [*_swapped(cases), *upstream, *factor]
+    swapped = _swapped(cases)
+    if {name for pair in swapped for name in pair.evidence["arrays"]} >= set(failing):  # which says it all
+        upstream = []
+    return [*swapped, *upstream, *factor]
 
 
 def _swapped(cases: Sequence[Case]) -> list[Finding]:
@@ -158,26 +161,32 @@ def _upstream(cases: Sequence[Case], names: Sequence[str], passing: Sequence[str
     if any(case.diagnoses[0].where or _share(case) < BROAD for case in cases):
         return []  # a fault of its own
     layers = list(dict.fromkeys(layer_of(name) for name in names))
+    numbers = [int(layer) for layer in layers if layer.isdigit()]
+    # parameters are given from the input to the loss, unless their numbers tell otherwise
+    order, side = (-1, "before") if len(numbers) > 1 and numbers == sorted(numbers, reverse=True) else (1, "behind")
     bad = [all(name in wrong for name in names if layer_of(name) == layer) for layer in layers]
     good = [not any(name in wrong for name in names if layer_of(name) == layer) for layer in layers]
-    for order, side in ((1, "behind"), (-1, "before")):
-        states, ordered = list(zip(bad, good, strict=True))[::order], layers[::order]
-        count = next((i for i, (is_bad, _) in enumerate(states) if not is_bad), len(states))
-        if count and all(is_good for _, is_good in states[count:]):
-            first_right, last_wrong = ordered[count], ordered[count - 1]
-            at_once = [name for name in names if layer_of(name) in ordered[:count]]
-            near = at_once[-4:] if order > 0 else at_once[:4]  # those next to the fault
-            many = f"{'…, ' if len(at_once) > 4 and order > 0 else ''}{', '.join(near)}"
-            many += ", …" if len(at_once) > 4 and order < 0 else ""
-            other = "before" if side == "behind" else "behind"
-            message = (
-                f"all arrays up to {_named(last_wrong, names)} are wrong ({many}) and all {side} it are right: look at "
-                f"where the gradient is carried back from {_named(first_right, names)} to the layer {other} it, rather "
-                f"than at each array"
-            )
-            evidence = {"wrong": at_once, "right_from": first_right}
-            return [Finding("", "upstream", message, evidence, confidence=LIKELY)]
-    return []
+    states, ordered = list(zip(bad, good, strict=True))[::order], layers[::order]
+    count = next((i for i, (is_bad, _) in enumerate(states) if not is_bad), len(states))
+    if not 0 < count < len(states) or not all(is_good for _, is_good in states[count:]):
+        return []
+    first_right, last_wrong = (_named(ordered[i], names) for i in (count, count - 1))
+    at_once = [name for name in names if layer_of(name) in ordered[:count]]
+    near = at_once[-4:] if order > 0 else at_once[:4]  # those next to the fault
+    many = f"{'…, ' if len(at_once) > 4 and order > 0 else ''}{', '.join(near)}"
+    many += ", …" if len(at_once) > 4 and order < 0 else ""
+    evidence = {"wrong": at_once, "right_from": ordered[count]}
+    if {ordered[count], ordered[count - 1]} <= set(names):  # no layers, as far as names tell: perhaps side by side
+        message = (
+            f"{many} are wrong all over, and all arrays {side} them are right: look first at what their gradients "
+            f"share on the way back to them, rather than at each array"
+        )
+        return [Finding("", "upstream", message, evidence, confidence=POSSIBLE)] if len(at_once) > 1 else []
+    message = (
+        f"all arrays up to {last_wrong} are wrong ({many}) and all {side} it are right: look at where the gradient is "
+        f"carried back from {first_right} to {last_wrong}, the activation there included, rather than at each array"
+    )
+    return [Finding("", "upstream", message, evidence, confidence=LIKELY)]
 
 
 def _share(case: Case) -> float:

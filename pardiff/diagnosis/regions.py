@@ -76,6 +76,14 @@ def _slices(evidence: Evidence, left: Mask) -> Iterator[Region]:
                 failing, known = _by_index(evidence, left, axis), _by_index(evidence, evidence.known, axis)
             wrong = failing >= np.maximum(DENSE * known, 1) if dense else failing > 0
             found[dense].append(_selection(np.flatnonzero(wrong), np.flatnonzero(known), length))
+    zero = left & (evidence.a == 0)
+    if whole and zero.any():  # those that are not filled, among others that are wrong
+        for axis, length in enumerate(evidence.shape):
+            failing, unfilled = _by_index(evidence, left, axis), _by_index(evidence, zero, axis)
+            empty = np.flatnonzero((unfilled > 0) & (unfilled == failing))
+            choice = _selection(empty, np.flatnonzero(_by_index(evidence, evidence.known, axis)), length)
+            if choice is not None:
+                yield _product(evidence, {axis: choice})
     for dense in (False, True):
         choices = found[dense]
         some = [axis for axis, choice in enumerate(choices) if choice is not None]

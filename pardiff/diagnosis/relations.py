@@ -21,6 +21,8 @@ SAMPLE, PROMISING = 64, 0.4
 """Failing entries of a large region on which a relation is tried first, and share of them that it must fit."""
 FLAT = 1e-6
 """Factor below which a claim does not depend on the derivative."""
+DUST = 1e-9
+"""Factor below which a claim is what rounding has left of zero."""
 CLIPPED = 2
 """Entries of the same largest size from which a clip is seen."""
 
@@ -119,6 +121,11 @@ def _sign(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
 def _factor(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
     factor = _median(rows.fail, rows.a, rows.d)
     if not np.isfinite(factor) or factor == 0 or abs(factor + 1) < 1e-6:
+        return
+    if abs(factor) < DUST:
+        largest, zero = float(np.abs(rows.a).max()), np.zeros_like(rows.a)
+        says = f"is zero but for rounding, {largest:.1g} at the most"
+        yield Fit("zero", says, KNOWN_BITS, zero, np.full_like(rows.a, largest), {})
         return
     named = name_factor(factor, sizes)
     text, bits = named or (f"{factor:.7g}", WORD)
@@ -271,11 +278,22 @@ RELATIONS: tuple[Callable[[Rows, Mapping[int, str]], Iterator[Fit]], ...] = (
 )
 
 
-PRECISIONS = (("bfloat16", 8), ("float16", 11), ("float32", 24))
-"""Name and significant bits of the types that a claim may have been computed in."""
+PRECISIONS = (("bfloat16", 8, 8.0), ("float16", 11, 32.0), ("float32", 24, 256.0))
+"""Types that a claim may have been computed in: name, significant bits, and the roundings that its sums may collect."""
+SPARE = 2
+"""Bits of a type that numbers of it need not all leave unused: those that do are whole, or simple fractions."""
+BIASED, LEAST_BIASED = 0.5, 6
+"""Part of the errors' size that their mean may be, from so many entries on: rounding goes both ways."""
 RANGE_BITS = 6.0
-ULPS = 256.0
-"""Roundings of a type that the sums of a gradient may collect."""
+
+
+def precision_of(evidence: Evidence) -> tuple[str, float] | None:
+    """The type that a claim was computed in, and the relative error that its sums may have; None for float64."""
+    a = evidence.a[evidence.known]
+    for name, significant, roundings in PRECISIONS:
+        if _has_bits(a, significant) and not _has_bits(a, significant - SPARE):
+            return name, roundings * 2.0 ** (1 - significant)
+    return None
 
 
 def rounded(evidence: Evidence) -> Iterator[Candidate]:
@@ -286,12 +304,13 @@ def rounded(evidence: Evidence) -> Iterator[Candidate]:
     # the median, as one large entry says nothing of the others
     size = np.maximum(np.maximum(np.abs(d), np.median(np.abs(d))), np.finfo(float).tiny)
     listed = Region("", "", evidence.fail, 0.0)  # what passes needs no word
-    for name, significant in PRECISIONS:
-        unit = 2.0 ** (1 - significant)
-        if not _has_bits(a, significant) or unit * ULPS > 1:
-            continue
+    error = (a - d) * np.sign(d) / size
+    biased = len(a) >= LEAST_BIASED and abs(float(error.mean())) > BIASED * float(np.abs(error).mean())
+    found = precision_of(evidence)
+    if found is not None and not biased:
+        name, relative = found
         right = np.array(~evidence.fail)
-        right[evidence.known] = np.abs(a - d) <= ULPS * unit * size
+        right[evidence.known] = np.abs(a - d) <= relative * size
         says = f"is right but for the precision of {name}: every entry of it is a {name} number"
         yield Candidate(
             "precision", says, SIMPLE_BITS, right, evidence.known, listed, {"dtype": name}, entry_bits=RANGE_BITS
@@ -302,7 +321,7 @@ def rounded(evidence: Evidence) -> Iterator[Candidate]:
     off = np.abs(a - d) / size
     says = (
         f"is off by little, at most {float(off.max()):.1g} of the derivative, and in no pattern, as by a step in lower "
-        f"precision or an iteration that ends early"
+        f"precision, an iteration that ends early, or a small constant such as the eps of a normalisation"
     )
     yield Candidate("precision", says, WORD, right, evidence.known, listed, {}, entry_bits=SMALL_BITS)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.diagnosis.evidence import BARS, WORD, Candidate, Evidence
+from pardiff.diagnosis.evidence import BARS, TRUE_OF_PART, WORD, Candidate, Evidence, Mask
 from pardiff.problem.parameters import FloatArray
 
 MOST_SLICES = 4096
@@ -55,16 +55,21 @@ def _slice_factors(evidence: Evidence, axis: int) -> Iterator[Candidate]:
     some = sure.any(axis=1)
     factors = np.full(len(a), np.nan)
     factors[some] = np.nanmedian(np.where(sure, a / d, np.nan)[some], axis=1)
-    off = np.flatnonzero(np.abs(factors - 1) > 1e-5)
-    if len(off) < 2:
+    if np.count_nonzero(np.abs(factors - 1) > 1e-5) < 2:
         return
     yield from _named_factors(evidence, axis, factors)
+    if evidence.a.ndim == 2 and rank_of(evidence.d, evidence) < 2:
+        return  # whatever has the same rows, or columns, but for their size has such factors
     full = np.where(np.isfinite(factors), factors, 1.0)
-    predicted = _folded(full[:, None] * d, evidence, axis)
-    bar = _folded(np.abs(full)[:, None] * _unfolded(evidence.u, axis), evidence, axis)
+    right = _unfolded(_with_each(evidence, axis, full), axis) & known
+    # one that is the ratio of few of its entries is no factor of theirs
+    full[right.sum(axis=1) < TRUE_OF_PART * known.sum(axis=1)] = 1.0
+    off = np.flatnonzero(np.abs(full - 1) > 1e-5)
+    if len(off) < 2:
+        return
     numbers = {"axis": axis, "factors": full[:100].tolist()}
     says = f"has a factor of its own for each {_word(evidence, axis)}: {_list(full)}"
-    fits = evidence.fits(predicted, bar)
+    fits = _with_each(evidence, axis, full)
     yield Candidate("slice_factor", says, 8 + WORD * len(off), fits, evidence.known, numbers=numbers, unknowns=len(off))
 
 
@@ -103,11 +108,15 @@ def _named_factors(evidence: Evidence, axis: int, factors: FloatArray) -> Iterat
 
 
 def _with_factors(evidence: Evidence, axis: int, factors: FloatArray, bits: float, says: str) -> Candidate:
-    shape = [-1 if i == axis else 1 for i in range(evidence.a.ndim)]
-    by = factors.reshape(shape)
-    fits = evidence.fits(by * evidence.d, np.abs(by) * evidence.u)
+    fits = _with_each(evidence, axis, factors)
     numbers = {"axis": axis, "factors": factors[:100].tolist()}
     return Candidate("slice_factor", says, bits, fits, evidence.known, numbers=numbers)
+
+
+def _with_each(evidence: Evidence, axis: int, factors: FloatArray) -> Mask:
+    """Where the claim is the derivative with a factor for each index of an axis."""
+    by = factors.reshape([-1 if i == axis else 1 for i in range(evidence.a.ndim)])
+    return evidence.fits(by * evidence.d, np.abs(by) * evidence.u)
 
 
 def _list(values: FloatArray) -> str:
@@ -135,12 +144,19 @@ def _normalised(evidence: Evidence, axis: int) -> Iterator[Candidate]:
     centred = (x - mean_x) * weight
     slope = (zero * centred).sum(axis=1, keepdims=True) / (centred**2).sum(axis=1, keepdims=True)
     sloped = mean_r + np.where(np.isfinite(slope), slope, 0.0) * (x - mean_x)
+    scale = (zero * x).sum(axis=1, keepdims=True) / (x**2 * weight).sum(axis=1, keepdims=True)
+    scaled = np.where(np.isfinite(scale), scale, 0.0) * x
     word = _word(evidence, axis)
     bar = np.broadcast_to(u.max(axis=1, keepdims=True), u.shape) * BARS
     for says, fitted, each in (
         (
             f"is off by a constant in each {word}, as where the mean of a normalisation is held fixed",
             constant,
+            1,
+        ),
+        (
+            f"is off by a multiple of x0 in each {word}, as where a norm is held fixed, or weights decay",
+            scaled,
             1,
         ),
         (
@@ -158,6 +174,39 @@ def _normalised(evidence: Evidence, axis: int) -> Iterator[Candidate]:
         )
 
 
+def rank_of(matrix: FloatArray, evidence: Evidence) -> int:
+    """Rank of a claim or a derivative, as far as the error bars let it be seen; the largest possible if it has gaps."""
+    if not np.isfinite(matrix).all():
+        return int(min(matrix.shape))
+    noise = float(np.linalg.norm(BARS * evidence.u[evidence.known])) + evidence.rtol * float(np.linalg.norm(matrix))
+    return int(np.count_nonzero(np.linalg.svd(matrix, compute_uv=False) > noise))
+
+
+def spans(evidence: Evidence) -> str:
+    """What the rows and columns of a claim tell of a matrix that is a product of two factors; empty for nothing.
+
+    The gradient of a dense layer is the product of its inputs and of what comes back from behind it. If there are fewer
+    samples than rows, a claim whose columns are combinations of the derivative's columns has the right inputs.
+    """
+    a, d = evidence.a, evidence.d
+    if a.ndim != 2 or not evidence.known.all() or max(a.shape) > MOST_ROWS:
+        return ""
+    with np.errstate(all="ignore"):
+        rank = rank_of(d, evidence)
+        left, _, right = np.linalg.svd(d, full_matrices=False)
+        left, right = left[:, :rank], right[:rank]
+        least = 1e-3 * float(np.linalg.norm(a))
+        same_columns = rank < a.shape[0] and float(np.linalg.norm(a - left @ (left.T @ a))) <= least
+        same_rows = rank < a.shape[1] and float(np.linalg.norm(a - (a @ right.T) @ right)) <= least
+    for same, what, good, bad in ((same_columns, "columns", "rows", "columns"), (same_rows, "rows", "columns", "rows")):
+        if same and same_columns != same_rows:
+            return (
+                f"; its {what} are combinations of those of the derivative, which is of rank {rank}: if it is a "
+                f"product, the factor along the {good} is right and the one along the {bad} wrong"
+            )
+    return ""
+
+
 def _low_rank(evidence: Evidence) -> Iterator[Candidate]:
     """A residual that is a sum of few outer products."""
     if evidence.a.ndim < 2 or not evidence.known.all():
@@ -173,6 +222,8 @@ def _low_rank(evidence: Evidence) -> Iterator[Candidate]:
         rank = int(np.count_nonzero(sizes > floor))
         if not 0 < rank <= min(r.shape) // 2:
             continue
+        if rank >= min(rank_of(_unfolded(values, axis), evidence) for values in (evidence.a, evidence.d)):
+            continue  # so is the difference of any two matrices of that rank, as gradients of few samples are
         predicted = evidence.d + _folded((left[:, :rank] * sizes[:rank]) @ right[:rank], evidence, axis)
         product = "an outer product" if rank == 1 else f"{rank} outer products"
         sizes_off = float(np.linalg.norm(r) / max(float(np.linalg.norm(evidence.d)), 1e-300))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pardiff.diagnosis.evidence import WORD, Candidate, Evidence, Mask, Region
 from pardiff.diagnosis.finding import CERTAIN, LIKELY, POSSIBLE
 from pardiff.diagnosis.regions import ANYWHERE, ELEMENTS, regions
-from pardiff.diagnosis.relations import related, rounded
-from pardiff.diagnosis.residuals import residual
+from pardiff.diagnosis.relations import precision_of, related, rounded
+from pardiff.diagnosis.residuals import residual, spans
 from pardiff.diagnosis.structures import structured
 from pardiff.problem.parameters import FloatArray
 
@@ -63,11 +63,18 @@ RIVAL = 8.0
 """Bits within which another description is named too."""
 GENERAL = frozenset({"permuted", "slice_factor", "affine", "low_rank", "normalisation", "slice", "mask"})
 """Kinds with so much freedom that they hold others as special cases, of which they are no rivals."""
+GUESSED = frozenset({"precision"})
+"""Kinds of which the cause is a guess, however well the description fits."""
+NEARLY_ALL = 0.85
+"""Share of what fails that a part must hold to be called wrong without a relation: of a few entries here and there,
+some are in any part."""
 OPEN_BITS = 16.0
 """Bits for the number of an entry whose place is known."""
 MANY, SAYS_ALL = 16, 36.0
 """Failing entries of which one short description of all of them is no chance, and the bits that it may take: parts of
 the array need not be looked at then."""
+NAMED = 3
+"""Entries that are named."""
 LEFT_OVER = 0.02
 """Share of the failing entries that may be left without a description of their own."""
 
@@ -110,6 +117,25 @@ def diagnose(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
     ----------
     .. [1] J. Rissanen, "Modeling by shortest data description", Automatica 14 (1978) 465-471.
     """
+    found = _described_in_parts(evidence, sizes)
+    if found[0].kind in ("unstructured", "elements"):
+        computed = precision_of(evidence)
+        if computed is not None and computed[1] > evidence.rtol:
+            name, relative = computed
+            others = _described_in_parts(replace(evidence, rtol=relative), sizes)
+            if others[0].kind not in ("unstructured", "elements"):
+                found = [_as_computed(one, name) for one in others]
+    return found
+
+
+def _as_computed(found: Diagnosis, name: str) -> Diagnosis:
+    """A description that holds to the precision of a type."""
+    says = f"{found.says}, to the precision of {name}, in which it was computed"
+    return replace(found, says=says, confidence=LIKELY if found.confidence == CERTAIN else found.confidence)
+
+
+def _described_in_parts(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
+    """One description after the other, each of what those before it leave open."""
     left = evidence.fail & evidence.known
     total = int(np.count_nonzero(left))
     found: list[Diagnosis] = []
@@ -126,7 +152,19 @@ def diagnose(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
     rest = int(np.count_nonzero(left))
     if not found or (rest > LEFT_OVER * total and len(found) < MOST_FINDINGS):
         found.append(_rest(evidence, left, rest, total))
+    elif rest:
+        found[-1] = replace(found[-1], says=f"{found[-1].says}{_left_over(evidence, left, rest)}")
     return found
+
+
+def _left_over(evidence: Evidence, left: Mask, rest: int) -> str:
+    """Entries that no description explains."""
+    places = [
+        ",".join(str(int(held[i])) for held, i in zip(evidence.axes, place, strict=True))
+        for place in np.argwhere(left)[:NAMED].tolist()
+    ]
+    named = ", ".join(f"{evidence.name}[{place}]" for place in places) + (", …" if rest > NAMED else "")
+    return f" (that does not explain {named})"
 
 
 def _ranked(
@@ -146,6 +184,7 @@ def _ranked(
 def _candidates(evidence: Evidence, left: Mask, sizes: Mapping[int, str], first: bool) -> Iterator[Candidate | None]:
     """Descriptions of the whole array, then None, then those of its parts and of its residual."""
     whole, *parts = regions(evidence, left)
+    total = np.count_nonzero(left)
     if first or np.count_nonzero(left) > ELEMENTS:  # a few that are left are better called by their names
         yield from related(evidence, whole, sizes)
     yield _wrong(evidence, whole)
@@ -154,7 +193,8 @@ def _candidates(evidence: Evidence, left: Mask, sizes: Mapping[int, str], first:
     yield None
     for region in parts:
         yield from related(evidence, region, sizes)
-        if region.words not in ("single entries", "a single entry", ANYWHERE):
+        held = np.count_nonzero(left & region.mask)
+        if region.words not in ("single entries", "a single entry", ANYWHERE) and held >= NEARLY_ALL * total:
             yield _wrong(evidence, region)
     if first:
         yield from residual(evidence)
@@ -187,7 +227,7 @@ def _described(
     if count <= best.unknowns + (best.unknowns > 0):
         confidence = POSSIBLE
     else:
-        confidence = CERTAIN if saved >= SURE and gap >= APART else LIKELY
+        confidence = CERTAIN if saved >= SURE and gap >= APART and kind not in GUESSED else LIKELY
     rival = rivals[0][1].says if rivals and gap < RIVAL and rivals[0][0] >= LEAST_SAVED else ""
     numbers = dict(best.numbers)
     if best.region is not None and best.region.axis is not None:
@@ -237,7 +277,7 @@ def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
         return Diagnosis("unstructured", says, "", LIKELY, rest, "", {})
     says = (
         f"is in no simple relation to the derivative: the cosine between the two is {cosine:.6g}, and the ratio of "
-        f"their norms {ratio:.6g}"
+        f"their norms {ratio:.6g}{spans(evidence) if rest == total else ''}"
     )
     return Diagnosis("unstructured", says, "", LIKELY, rest, "", {"cosine": cosine, "norm_ratio": ratio})
 

@@ -138,7 +138,7 @@ def _shifted(evidence: Evidence) -> Iterator[Candidate]:
             if abs(shift) >= length - 1:
                 continue
             by = f"by {abs(shift)} towards {'higher' if shift > 0 else 'lower'} indices{_along(evidence, (axis,))}"
-            for wraps in (True, False):
+            for wraps in (False, True):  # the first of two that say the same
                 source = held - shift
                 place = np.searchsorted(held, source % length)
                 place[place == len(held)] = 0

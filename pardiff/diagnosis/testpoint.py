@@ -17,6 +17,8 @@ LEAST = 4
 """Entries from which repeats, and equal derivatives, say something."""
 TILE = 8
 """Common divisor of all lengths from which the remainders of tiles stay unseen."""
+KNOWN = 1e-3
+"""Error bar, as a part of the largest derivative, up to which derivatives can be said to be the same."""
 NAMED = 3
 """Arrays named of each kind."""
 
@@ -63,11 +65,14 @@ def properties(x: FloatArray, d: FloatArray, u: FloatArray) -> list[str]:
     if not d.any():
         return [*found, "insensitive"]
     with np.errstate(over="ignore"):
-        if d.size >= LEAST and np.ptp(d) <= MATCH * np.abs(d).max() + BARS * u.max() and "constant" not in found:
-            found.append("uniform")
-        elif square:
+        largest = np.abs(d).max()
+        if (u > KNOWN * largest).any():
+            return found  # what is known so badly is not known to be the same
+        if d.size >= LEAST and (np.abs(d - np.median(d)) <= MATCH * largest + BARS * u).all():
+            return found if "constant" in found else [*found, "uniform"]
+        if square:
             off = np.abs(d - d.transpose(turned))
-            if (off <= MATCH * np.abs(d).max() + BARS * (u + u.transpose(turned))).all():
+            if (off <= MATCH * largest + BARS * (u + u.transpose(turned))).all():
                 found.append("symmetric_derivative")
     return found
 

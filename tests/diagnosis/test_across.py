@@ -86,6 +86,48 @@ def test_the_backward_of_a_layer():
     assert first.evidence["wrong"] == ["enc1/W", "enc1/b", "enc2/W", "enc2/b"]
 
 
+def spoiled(*names):
+    """Noise in some arrays."""
+
+    def spoil(g):
+        rng = np.random.default_rng(0)
+        for name in names:
+            layer, _, array = name.partition("/")
+            g[layer][array] = g[layer][array] + rng.normal(size=g[layer][array].shape)
+
+    return spoil
+
+
+def test_the_last_layer_alone_is_its_own_fault():
+    """The gradient comes from there, and is right where it has got to."""
+    assert "upstream" not in {f.kind for f in check(spoiled("head/W", "head/b")).findings}
+
+
+def test_arrays_side_by_side_are_no_layers():
+    """Names such as Wq and Wk do not tell which is behind which."""
+    names = ("Wq", "Wk", "Wv", "Wo")
+    weights = {name: np.random.default_rng(i).normal(size=(4, 4)) for i, name in enumerate(names)}
+    x0 = {name: np.random.default_rng(9 + i).normal(size=(4, 4)) for i, name in enumerate(names)}
+
+    def grad(x):
+        wrong = {"Wq": np.tanh, "Wk": np.exp}
+        return {name: wrong.get(name, np.cos)(x[name]) * weights[name] for name in names}
+
+    first = pardiff.gradcheck(
+        lambda x: float(sum(np.sum(weights[name] * np.sin(x[name])) for name in names)), grad, x0
+    ).findings[0]
+    assert first.kind == "upstream"
+    assert "carried back" not in first.message
+    assert "Wq, Wk are wrong all over" in first.message
+
+
+def test_a_swap_says_it_all():
+    def swap(g):
+        g["enc1"]["b"], g["enc2"]["b"] = g["enc2"]["b"], g["enc1"]["b"]
+
+    assert [f.kind for f in check(swap).findings if not f.array] == ["swapped"]
+
+
 def test_nothing_across_one_array():
     """A single wrong array is no matter of several."""
 

@@ -87,7 +87,7 @@ def test_every_kind(kind):
     ("factor", "named"),
     [
         (2.0, "times 2 (perhaps a term"),
-        (1 / 7, "1/7, where 7 is the length of axis 1 of x"),
+        (1 / 7, "1/7, where 7 is the length of axis 1 of weights or axis 1 of x"),
         (10 / 9, "1/(1 - p) with p = 0.1"),
         (32 / 31, "N/(N-1) with N = 32"),
         (np.log(10), "ln 10"),
