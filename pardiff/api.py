@@ -322,18 +322,25 @@ def reconcile_store(store: str | Path, *, rtol: float | None = None, atol: float
         The audit's folder, or the ``audit.zarr`` in it.
     rtol, atol : float or None
         None keeps those of the audit.
+
+    Raises
+    ------
+    StoreError
+        If a run is at work on the audit.
     """
     from pardiff.storage.audit import Audit
 
-    ledger = Audit.open(store, write=True)
-    ledger.drop_damaged()
-    ledger.check_analytical()
-    settings = Settings(rtol=rtol, atol=atol).over(Settings(**ledger.info["settings"]))
-    assert settings.rtol is not None
-    assert settings.atol is not None
-    ledger.update(settings=asdict(settings))
-    lay_out(ledger)
-    return GradcheckResult(ledger, reconcile(ledger, settings.rtol, settings.atol), ledger.place)
+    place = Audit.open(store).place  # what is no audit is not held either
+    with place.locked():
+        ledger = Audit.open(place, write=True)
+        ledger.drop_damaged()
+        ledger.check_analytical()
+        settings = Settings(rtol=rtol, atol=atol).over(Settings(**ledger.info["settings"]))
+        assert settings.rtol is not None
+        assert settings.atol is not None
+        ledger.update(settings=asdict(settings))
+        lay_out(ledger)
+        return GradcheckResult(ledger, reconcile(ledger, settings.rtol, settings.atol), ledger.place)
 
 
 def open_result(store: str | Path) -> GradcheckResult:

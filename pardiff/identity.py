@@ -89,10 +89,21 @@ def pickled_source(problem: Problem) -> Source:
         ) from error
     digest = hashlib.sha256(_source_of(problem.fun))
     try:
-        digest.update(pickle.dumps(problem.args))
+        digest.update(pickle.dumps(_ordered(problem.args)))
     except Exception:  # arguments without a fixed form are left to the comparison of values of fun
         digest.update(repr(type(problem.args)).encode())
     return Source("in memory", Code("pickle", "", "", sha256(bundle)), bundle, digest.hexdigest())
+
+
+def _ordered(item: Any) -> Any:
+    """Lists and mappings with sets in a fixed order, which is another in each process."""
+    if isinstance(item, set | frozenset):
+        return [type(item).__name__, *sorted(map(repr, item))]
+    if type(item) in (list, tuple):
+        return type(item)(_ordered(part) for part in item)
+    if type(item) is dict:
+        return {key: _ordered(part) for key, part in item.items()}
+    return item
 
 
 def _description(item: Any) -> str | None:
@@ -118,6 +129,8 @@ def _take_in(digest: Any, item: Any, depth: int) -> None:
         for key, part in item.items():
             digest.update(repr(key).encode())
             _take_in(digest, part, depth + 1)
+    elif isinstance(item, set | frozenset):
+        _take_in(digest, _ordered(item), depth + 1)
     elif isinstance(item, np.ufunc):
         digest.update(item.__name__.encode())
     elif callable(item) and hasattr(item, "__code__"):

@@ -4,7 +4,6 @@ reconciliation → result.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter
@@ -33,7 +32,6 @@ from pardiff.identity import Source, check_value, fingerprint_of, has_parameters
 from pardiff.logs import event
 from pardiff.planning.plan import first_wave
 from pardiff.planning.waves import Wave
-from pardiff.problem.bundle import sha256
 from pardiff.problem.problem import Problem
 from pardiff.problem.settings import Settings
 from pardiff.reconciliation.reconcile import Reconciliation, passes, reconcile, worst
@@ -93,7 +91,6 @@ def audit(
             settings = options.resolved(start.rtol, claimed=start.analytical is not None)
             rule = rule_of(start, settings)
             fingerprint = fingerprint_of(start, settings, source, problem)
-            digest = sha256(json.dumps(fingerprint, sort_keys=True).encode())
             if not doubt:
                 stack.enter_context(place.locked())
             if existing(place) and (fresh or doubt):
@@ -111,7 +108,6 @@ def audit(
             else:
                 info = _info(name, source.target, settings, start, wasted) | {
                     "fingerprint": fingerprint,
-                    "digest": digest,
                     "rule": rule,
                     "runs": 1,
                 }
@@ -128,7 +124,7 @@ def audit(
             troubles = Counter(executor.troubles)
             try:
                 session = _own_session(executor, problem, evaluator, start, rule)
-                task = _stored_tasks(place.address, digest, source, ledger, session, partial(limits, settings, start))
+                task = _stored_tasks(place.address, source, ledger, session, partial(limits, settings, start))
                 left = purse(ledger, settings, executor, begin, start)
                 before = passes(ledger)
                 finish(ledger, executor, task, settings, start, name, progress, left)
@@ -195,7 +191,6 @@ def in_memory(
 
 def _stored_tasks(
     address: str,
-    digest: str,
     source: Source,
     ledger: Any,
     session: Session | None,
@@ -205,7 +200,9 @@ def _stored_tasks(
 
     def task(wave: Wave) -> Task:
         info = ledger.info
-        made = StoredTask(address, digest, source.code, wave.number, info["runs"], info["rule"]["path"], limits(wave))
+        made = StoredTask(
+            address, info["id"], source.code, wave.number, info["runs"], info["rule"]["path"], limits(wave)
+        )
         if session is not None:
             made.adopt(ledger, session)
         return made

@@ -66,6 +66,7 @@ def finish(
         size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers, multiple)
         ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
     _confirm(ledger, executor, make_task, settings, purse)
+    ledger.check_results()
     lay_out(ledger)
     ledger.update(budget_spent=short)
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import struct
+import uuid
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -154,6 +155,7 @@ class Audit:
                 _sealed(
                     {
                         "pardiff_schema": SCHEMA,
+                        "id": uuid.uuid4().hex,
                         **info,
                         "layout": layout.to_json(),
                         "state": "running",
@@ -163,13 +165,13 @@ class Audit:
             )
         return cls.open(place, write=True)
 
-    def check_current(self, digest: str) -> None:
+    def check_current(self) -> None:
         """Raise `StoreError` if what is in the store now is not this audit, as another client has begun one there."""
         try:
-            there = json.loads(self.place.read(f"{STORE}/zarr.json"))["attributes"].get("digest")
+            there = json.loads(self.place.read(f"{STORE}/zarr.json"))["attributes"].get("id")
         except (OSError, ValueError, LookupError, AttributeError):
             there = None
-        if there != digest:
+        if there != self.info["id"]:
             raise StoreError(f"another run has begun an audit at {self.address}; this one is stopped")
 
     def check_fingerprint(self, fingerprint: Mapping[str, Any]) -> None:
@@ -188,6 +190,7 @@ class Audit:
 
     def add_wave(self, wave: Wave) -> None:
         """Make room for the results of a later wave."""
+        self.place.check_held()
         with sentence(self.address, "write"):
             _create_wave(self.group, wave)
             assert wave.index is not None
@@ -213,7 +216,7 @@ class Audit:
             chunks = self.place.read_many([_record_file(wave, block) for block in blocks])
         found = Records(self.waves[wave - 1])
         for block, chunk in zip(blocks, chunks, strict=True):
-            record = _parse_record(chunk, self.waves[wave - 1], block)
+            record = self._parsed(chunk, wave, block)
             if record is not None:
                 found[block] = record
         return found
@@ -221,7 +224,14 @@ class Audit:
     def record(self, wave: int, block: int) -> BlockRecord | None:
         """The record of one block, read from the store."""
         with sentence(self.address, "read"):
-            return _parse_record(self.place.read_many([_record_file(wave, block)])[0], self.waves[wave - 1], block)
+            return self._parsed(self.place.read_many([_record_file(wave, block)])[0], wave, block)
+
+    def _parsed(self, chunk: bytes | None, wave: int, block: int) -> BlockRecord | None:
+        """A record, if it is one of this audit's."""
+        record = _parse_record(chunk, self.waves[wave - 1], block)
+        if record is None or record.audit != self.info["id"]:
+            return None
+        return record if all(0 <= int(i) < self.layout.size for i in record.errors) else None
 
     def drop_damaged(self, *, erase: bool = False) -> list[tuple[int, int]]:
         """Forget the records of blocks whose results do not match their checksum; returns their numbers.
@@ -236,9 +246,19 @@ class Audit:
                 damaged.append((wave.number, block))
                 del self._records[wave.number][block]
                 if erase:
+                    self.place.check_held()
                     with sentence(self.address, "write"):
                         self._array(f"blocks/wave{wave.number}/record")[block] = ""
         return damaged
+
+    def check_results(self) -> None:
+        """Raise `StoreError` if the results of a finished block are not those that its worker has written."""
+        damaged = self.drop_damaged()
+        if damaged:
+            raise StoreError(
+                f"the audit at {self.address} was written to by others while it ran: {len(damaged):,} of its blocks "
+                f"have other results; the same command does them again"
+            )
 
     def _is_whole(self, record: BlockRecord) -> bool:
         try:
@@ -249,8 +269,9 @@ class Audit:
 
     def commit(self, record: BlockRecord, matrix: FloatArray) -> BlockRecord:
         """Store the results of a block and then, last, its record, with their checksum. Called on the worker."""
-        record = replace(record, checksum=checksum(matrix))
+        record = replace(record, checksum=checksum(matrix), audit=self.info["id"])
         self.place.check_held()
+        self.check_current()
         with sentence(self.address, "write"):
             self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop] = matrix
             self._array(f"blocks/wave{record.wave}/record")[record.block] = record.to_json()
@@ -258,6 +279,7 @@ class Audit:
 
     def accept(self, record: BlockRecord, matrix: FloatArray | None) -> None:
         """Take note of a block that a worker has committed."""
+        self.place.check_held()
         self.records(record.wave)[record.block] = record
 
     def estimates(self, start: int, stop: int) -> Estimates:
@@ -381,6 +403,7 @@ class Audit:
 
     def write_block_table(self) -> None:
         """Lay the block records out as one array per field, for readers such as xarray."""
+        self.place.check_held()
         records = [self.records(wave.number) for wave in self.waves]
         blocks = self.group["blocks"]
         assert isinstance(blocks, zarr.Group)
@@ -411,6 +434,7 @@ class Audit:
 
     def write_code(self, filename: str, data: bytes) -> None:
         """Put a bundle beside the store."""
+        self.place.check_held()
         self.place.child(CODE).write(filename, data)
 
     def read_code(self, filename: str) -> bytes:
@@ -420,6 +444,7 @@ class Audit:
 
     def mend(self) -> None:
         """Make arrays of blocks anew whose description is damaged; their blocks are done again."""
+        self.place.check_held()
         for wave in self.waves:
             shapes = {"values": (len(RESULTS), wave.count), "record": (wave.blocks,)}
             try:
@@ -463,7 +488,7 @@ def _parse_record(chunk: bytes | None, wave: Wave, block: int) -> BlockRecord | 
         return None
     try:
         record = BlockRecord.from_json(chunk[8:].decode())
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
     mine = wave.number, block, *wave.bounds(block)
     return record if (record.wave, record.block, record.start, record.stop) == mine else None

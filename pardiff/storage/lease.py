@@ -19,6 +19,8 @@ HEARTBEAT = 5.0
 """Seconds between signs of life of who holds a place."""
 SILENCE = 2.5 * HEARTBEAT
 """Seconds without one after which it is taken to be dead."""
+SETTLING = HEARTBEAT / 5
+"""Seconds in which all have written who take over from the same dead one, longer than a write takes."""
 PATIENCE = 60
 """Seconds for the last sign that is under way when the place is let go; requests to a store are repeated as long."""
 
@@ -60,7 +62,7 @@ class Lease:
 
         def live() -> None:
             while not done.wait(HEARTBEAT):
-                with suppress(PardiffError):  # what cannot be written is noticed by those who have results to write
+                with suppress(PardiffError):  # what cannot be done is noticed by those who have results to write
                     self._renew()
 
         thread = threading.Thread(target=live, daemon=True)
@@ -87,6 +89,11 @@ class Lease:
                 raise held_by(self._files.address, now.partition(b" ")[2].decode(errors="replace"))
             seen = now
         self._sign_anew(self._files.write)
+        time.sleep(SETTLING)  # others may have waited for the same silence: who has written last has it
+        now = self._sign()
+        if now != self._token:
+            self._token = b""
+            raise held_by(self._files.address, now.partition(b" ")[2].decode(errors="replace"))
 
     def check(self) -> None:
         """Look again where the last sign of life is old, as after this process was stopped for a while."""
@@ -100,7 +107,7 @@ class Lease:
                 self._signed = -math.inf
                 raise StoreError(
                     f"another run has taken over the audit at {self._files.address} while this one gave no sign of "
-                    f"life; it is stopped here"
+                    f"life, or {LEASE} there was deleted; it is stopped here"
                 )
             self._sign_anew(self._files.write)
 
@@ -117,6 +124,11 @@ class Lease:
             return self._files.read(LEASE)
         except FileNotFoundError:
             return b""
+        except OSError as error:
+            raise StoreError(
+                f"cannot read who works on the audit at {self._files.address}: {error.strerror or error}; check "
+                f"{LEASE} there and run again: finished blocks are kept"
+            ) from error
 
 
 def me() -> str:

@@ -43,6 +43,9 @@ class Ledger(Protocol):
     def accept(self, record: BlockRecord, matrix: FloatArray | None) -> None:
         """Take note of a finished block; ``matrix`` holds its results where no worker has stored them."""
 
+    def check_results(self) -> None:
+        """Raise `StoreError` if results are not those that were delivered."""
+
     def results(self, wave: Wave, start: int, stop: int) -> Estimates:
         """What the blocks of one wave have found, by numbers in the wave; of those that are done."""
 

@@ -56,6 +56,9 @@ class MemoryLedger:
         self._results[record.wave].put(slice(record.start, record.stop), Estimates.from_matrix(matrix))
         self._records[record.wave][record.block] = record
 
+    def check_results(self) -> None:
+        """Nobody else can write to them."""
+
     def results(self, wave: Wave, start: int, stop: int) -> Estimates:
         """What the blocks of one wave have found, by numbers in the wave."""
         return self._results[wave.number].part(slice(start, stop))

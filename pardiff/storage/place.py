@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -75,7 +75,10 @@ class Folder:
     """A folder of a file system."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).resolve()  # fun and factories may change the working directory
+        try:
+            self.path = Path(path).resolve()  # fun and factories may change the working directory
+        except (OSError, RuntimeError) as error:  # a loop of links
+            raise InputError(f"{path}: {error}; expected a folder") from None
         self._lease: Lease | None = None
 
     @property
@@ -100,9 +103,10 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise NotAnAuditError(f"{self.path} is a file; expected a folder for the audit")
         path = self.path / name
-        return path.is_file() or any(
-            not file.endswith(".partial") for _, _, files in os.walk(path) for file in files
-        )  # an empty folder is what a full disk leaves
+        with sentence(self.address, "read"):
+            return path.is_file() or any(
+                not file.endswith(".partial") for _, _, files in os.walk(path) for file in files
+            )  # an empty folder is what a full disk leaves
 
     def read(self, name: str) -> bytes:
         """Content of a file."""
@@ -198,20 +202,38 @@ class Folder:
         with sentence(self.address, "write"):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        owner = os.getpid()
         try:
             if _lock(handle, self.address):
                 os.truncate(handle, 0)
                 os.pwrite(handle, me().encode(), 0)
+                _held.add(handle)
                 yield
                 return
         finally:
-            os.close(handle)
+            if os.getpid() == owner:  # a child of a fork has let go of it
+                _held.discard(handle)
+                os.close(handle)
         self._lease = Lease(self)
         try:
             with self._lease.hold():
                 yield
         finally:
             self._lease = None
+
+
+_held: set[int] = set()
+"""Handles of locks of this process."""
+
+
+def _let_go() -> None:
+    """In a child, which shares the locks of its parent and would keep them for it when it is gone."""
+    while _held:
+        with suppress(OSError):
+            os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _lock(handle: int, address: str) -> bool:

@@ -62,7 +62,7 @@ class Records(MutableMapping[int, BlockRecord]):
         start, stop = self._wave.bounds(block)
         return BlockRecord(
             self._wave.number, block, start, stop, "done", checksum, nfev, seconds, attempt,
-            self.names[worker], base, checks, ended, self.errors.get(block, {}),
+            self.names[worker], base, checks, ended, errors=self.errors.get(block, {}),
         )  # fmt: skip
 
     def __delitem__(self, block: int) -> None:

@@ -88,6 +88,9 @@ class BlockRecord:
     """Values of a fast path that were compared with fun."""
     ended: float = 0.0
     """When it was finished, in seconds since 1970."""
+    audit: str = ""
+    """Identity of the audit that it was done for: a worker of a run that is gone may still write into the place of
+    another."""
     errors: dict[str, str] = field(default_factory=dict)
     """What fun raised, by flat coordinate; at most `MOST_ERRORS` are kept."""
 
@@ -109,6 +112,9 @@ class BlockRecord:
                 raise ValueError(f"{name} is {data[name]}")
         for name in ("seconds", "base", "ended"):
             data[name] = float(data.get(name, 0.0))
+        if data["state"] != "done" or not 0.0 <= data["seconds"] < math.inf or not 0.0 <= data["ended"] < math.inf:
+            raise ValueError(f"no record of a block that is done: {text[:200]}")
+        data["worker"].encode()  # text that can be written
         data["errors"] = {str(int(label)): str(reason) for label, reason in data.get("errors", {}).items()}
         return cls(**data)
 

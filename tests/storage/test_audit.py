@@ -1,7 +1,11 @@
 import json
+import os
 import shutil
 import struct
+import subprocess
+import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from hypothesis import given, settings
 import pardiff
 from pardiff.errors import FingerprintError, InputError, NotAnAuditError, StoreError
 from pardiff.storage.audit import Audit, _sealed, remove
+from pardiff.storage.place import Folder
 from pardiff.testing import plant, structures, two_layers
 
 
@@ -447,3 +452,67 @@ def test_attributes_of_a_stranger(key, value, whole, tmp_path):
 
     with pytest.raises(StoreError, match="damaged"):
         Audit.open(tmp_path / "a")
+
+
+def test_a_worker_of_an_audit_that_is_gone(tmp_path):
+    """What it has done, perhaps by another source, does not get into the audit that stands in the place now."""
+    cubes(tmp_path / "a")
+    old = Audit.open(tmp_path / "a", write=True)
+    record, matrix = old.records(1)[1], np.array(old.group["blocks/wave1/values"])[:, 3:6]
+    remove(tmp_path / "a")
+    cubes(tmp_path / "a")
+    before = bits(tmp_path / "a")
+
+    with pytest.raises(StoreError, match="another run has begun an audit"):
+        old.commit(record, matrix)
+    assert Audit.open(tmp_path / "a").record(1, 1).audit != old.info["id"]
+
+    # it may have looked just before
+    new = Audit.open(tmp_path / "a", write=True)
+    file = tmp_path / "a" / "audit.zarr" / "blocks" / "wave1" / "record" / "c" / "1"
+    text = replace(new.record(1, 1), audit=old.info["id"]).to_json().encode()
+    file.write_bytes(struct.pack("<II", 1, len(text)) + text)
+    assert new.record(1, 1) is None
+    cubes(tmp_path / "a")
+    assert bits(tmp_path / "a") == before
+
+
+def test_results_that_others_write_over(tmp_path):
+    """While a run is at work: it ends with a sentence, and the next one does them again."""
+    cubes(tmp_path / "a")
+    audit = Audit.open(tmp_path / "a", write=True)
+    audit.check_results()
+    audit.group["blocks/wave1/values"][0, 3:6] = 7.0
+    with pytest.raises(StoreError, match="written to by others while it ran: 1 of its blocks"):
+        audit.check_results()
+
+
+def test_reconciling_while_a_run_is_at_work(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "a")
+    with Folder(tmp_path / "a").locked(), pytest.raises(StoreError, match="being worked on by another run"):
+        pardiff.reconcile(tmp_path / "a", rtol=1e-3)
+    assert pardiff.reconcile(tmp_path / "a", rtol=1e-3).counts["fail"] == 1
+
+
+RESUME = """
+import sys
+import numpy as np
+import pardiff
+
+def fun(x, names):
+    return float(np.sum(x**2))
+
+result = pardiff.gradcheck(fun, lambda x, names: 2 * x, np.ones(3), args=({"a", "b", "c", "d"},), store=sys.argv[1])
+print(result.passed)
+"""
+
+
+def test_sets_in_args_do_not_keep_from_resuming(tmp_path):
+    """Their order is another one in each process."""
+    (tmp_path / "script.py").write_text(RESUME)
+    for seed in ("1", "2", "3"):
+        done = subprocess.run(
+            [sys.executable, "script.py", "a"], cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout == "True\n", done.stderr

@@ -18,6 +18,7 @@ from pardiff.storage.place import Folder
 def quick(monkeypatch):
     monkeypatch.setattr(lease, "HEARTBEAT", 0.2)
     monkeypatch.setattr(lease, "SILENCE", 0.5)
+    monkeypatch.setattr(lease, "SETTLING", 0.2)
 
 
 @pytest.fixture
@@ -57,8 +58,11 @@ def test_one_that_slept_is_stopped(tmp_path):
     assert (tmp_path / LEASE).read_bytes() == b"2 another process"
 
 
-def test_many_that_begin_at_once(tmp_path):
-    """One of them gets it, and the others are told."""
+@pytest.mark.parametrize("left", [None, b"1 a dead process"])
+def test_many_that_begin_at_once(left, tmp_path):
+    """One of them gets it, and the others are told, also where all have waited for the same dead one."""
+    if left:
+        (tmp_path / LEASE).write_bytes(left)
     barrier, ended = threading.Barrier(8), threading.Event()
     outcomes = []
 
@@ -98,3 +102,43 @@ def test_a_folder_with_locks_has_no_signs(tmp_path):
         assert not (tmp_path / LEASE).exists()
         with pytest.raises(StoreError, match="worked on by another run"), Folder(tmp_path).locked():
             pass
+
+
+def test_a_look_that_fails_ends_no_signs(tmp_path, monkeypatch):
+    """File systems that need signs of life are those on which a read may fail."""
+    read, failures = Folder.read, []
+
+    def failing(self, name):
+        if name == LEASE and len(failures) < 2:
+            failures.append(name)
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return read(self, name)
+
+    with Lease(Folder(tmp_path)).hold():
+        first = (tmp_path / LEASE).read_bytes()
+        monkeypatch.setattr(Folder, "read", failing)
+        time.sleep(1.5)
+        assert len(failures) == 2
+        assert (tmp_path / LEASE).read_bytes() != first
+
+
+def test_a_lease_that_cannot_be_read(tmp_path):
+    (tmp_path / LEASE).mkdir()
+    with pytest.raises(StoreError, match="cannot read who works on the audit"), Lease(Folder(tmp_path)).hold():
+        pass
+
+
+def test_children_keep_no_lock(tmp_path):
+    """fun may fork, and a child may live on when the client is killed."""
+    with Folder(tmp_path).locked():
+        child = os.fork()
+        if not child:
+            time.sleep(5)
+            os._exit(0)
+    try:
+        with Folder(tmp_path).locked():
+            pass
+        assert not Folder(tmp_path).held()
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)

@@ -39,6 +39,7 @@ def test_records_survive_json(base, errors):
     [
         {"checksum": -1}, {"checksum": 2**32}, {"nfev": 1e99}, {"nfev": 2**70}, {"stop": "4"}, {"seconds": "long"},
         {"seconds": [1]}, {"errors": 5}, {"errors": {"x": "y"}}, {"attempt": None}, {"other": 1},
+        {"state": "failed"}, {"seconds": math.nan}, {"seconds": -1.0}, {"ended": math.inf}, {"worker": "\ud800"},
     ],
 )  # fmt: skip
 def test_what_is_no_record(wrong):
