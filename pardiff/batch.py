@@ -231,6 +231,7 @@ def run(
 
     selection = select(targets, keyword, importing)
     place = place_of(out or selection.out or DEFAULT_OUT)
+    place.check_usable()
     outcomes: list[Outcome] = []
     interrupted = False
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pardiff.api import open_result
 from pardiff.errors import NotAnAuditError
+from pardiff.index import read_history
 from pardiff.reconciliation.compare import Difference, compare
 from pardiff.result import GradcheckResult
 from pardiff.storage.place import Place, place_of
@@ -22,11 +23,14 @@ class Differences:
     """Problems that only the first has, with their verdicts."""
     added: Mapping[str, str]
     """Problems that only the second has, with their verdicts."""
+    stopped: Mapping[str, tuple[str, str]]
+    """Problems that came to no verdict in the last run of the second, BROKEN and the like, and did in that of the
+    first, or were not there."""
 
     @property
     def newly_failing(self) -> bool:
         """Whether something fails that did not before."""
-        return any(pair.newly_failing for pair in self.pairs) or "FAIL" in self.added.values()
+        return any(p.newly_failing for p in self.pairs) or "FAIL" in self.added.values() or bool(self.stopped)
 
 
 def differences(before: str | Path, after: str | Path) -> Differences:
@@ -46,9 +50,23 @@ def differences(before: str | Path, after: str | Path) -> Differences:
     if set(theirs) == {""} or set(ours) == {""}:
         if set(theirs) != {""} or set(ours) != {""}:
             raise NotAnAuditError(f"{before} and {after}: one is an audit, the other a folder of them; give two alike")
-        return Differences((_pair(theirs[""], ours[""]),), {}, {})
-    pairs = tuple(_pair(theirs[name], ours[name]) for name in ours if name in theirs)
-    return Differences(pairs, _verdicts(theirs, ours), _verdicts(ours, theirs))
+        return Differences((_pair(theirs[""], ours[""]),), {}, {}, {})
+    was, now = (_last(place_of(address)) for address in (before, after))
+    stopped = {name: (was.get(name, "not there"), word) for name, word in now.items() if word in NONE}
+    stopped = {name: words for name, words in stopped.items() if words[0] not in NONE}
+    # what an earlier run has left of a problem says nothing of this one
+    pairs = tuple(_pair(theirs[name], ours[name]) for name in ours if name in theirs and name not in stopped)
+    removed = {name: verdict for name, verdict in _verdicts(theirs, ours).items() if name not in stopped}
+    return Differences(pairs, removed, _verdicts(ours, theirs), stopped)
+
+
+NONE = frozenset({"BROKEN", "REFUSED", "INCOMPLETE"})
+"""Words for a problem that came to no verdict."""
+
+
+def _last(place: Place) -> dict[str, str]:
+    """What became of the problems of the last run into a folder."""
+    return {name: str(about["verdict"]) for run in read_history(place, 1) for name, about in run.problems.items()}
 
 
 def _verdicts(some: Mapping[str, Place], others: Mapping[str, Place]) -> dict[str, str]:

@@ -70,11 +70,28 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse what would never be checked."""
     own = any(marker.name == "gradcheck" for marker in item.own_markers)
+    for marker in item.iter_markers("gradcheck"):
+        _check_marker(item, marker)
     if own and issubclass(getattr(item, "cls", None) or object, unittest.TestCase):
         pytest.fail(
             f"{item.nodeid}: what a unittest.TestCase returns cannot be checked; use a function or a plain class",
             pytrace=False,
         )
+
+
+def _check_marker(item: pytest.Item, marker: pytest.Mark) -> None:
+    """Refuse a marker of which something would be ignored, or raise somewhere within."""
+    from pardiff.api import gradcheck as check
+    from pardiff.errors import closest
+
+    known = [name for name in inspect.signature(check).parameters if name not in ("fun", "grad", "x0", "args")]
+    unknown = next((name for name in marker.kwargs if name not in known), None)
+    if marker.args:
+        pytest.fail(
+            f"{item.nodeid}: the marker gradcheck takes options by name alone; got {marker.args}", pytrace=False
+        )
+    if unknown is not None:
+        pytest.fail(f"{item.nodeid}: gradcheck has no option {unknown!r}; {closest(unknown, known)}", pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,7 +118,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         factory: pytest.TempPathFactory = pyfuncitem.config._tmp_path_factory  # type: ignore[attr-defined]
         return factory.mktemp("gradcheck")
 
-    _checked(pyfuncitem, folder, (problem,), {})
+    from pardiff.errors import GradientMismatchError
+
+    try:
+        _checked(pyfuncitem, folder, (problem,), {})
+    except GradientMismatchError as error:  # there is no line of the test to be shown
+        pytest.fail(str(error), pytrace=False)
     return True
 
 

@@ -64,6 +64,8 @@ def finish(
         spent = _passes(settings, kind)
         multiple = max(1, start.rows // formula(settings).nfev)
         size = settings.block_size or block_size(len(index), spent, start.seconds, executor.workers, multiple)
+        if purse.budget != Budget():  # a block that is too large for what is left would not be begun at all
+            size = min(size, purse.coordinates(spent))
         ledger.add_wave(Wave(done + 1, len(index), min(size, len(index)), kind, index))
     _confirm(ledger, executor, make_task, settings, purse)
     ledger.check_results()

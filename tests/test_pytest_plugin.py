@@ -168,3 +168,25 @@ def test_audits_are_kept(run, tmp_path):
     ]  # fmt: skip
     assert (tmp_path / "audits" / kept[1] / "audit.zarr").is_dir()
     assert (tmp_path / "audits" / kept[2] / "report.html").is_file()
+
+
+MARKERS = """
+import pytest
+
+@pytest.mark.gradcheck(oder=4)
+def test_misspelt():
+    raise AssertionError("is not run")
+
+@pytest.mark.gradcheck(4)
+def test_by_position():
+    raise AssertionError("is not run")
+"""
+
+
+def test_markers_of_which_something_would_be_ignored(run, tmp_path):
+    (tmp_path / "test_markers.py").write_text(MARKERS)
+    done = run("test_markers.py")
+    assert "gradcheck has no option 'oder'; did you mean 'order'?" in done.stdout
+    assert "takes options by name alone; got (4,)" in done.stdout
+    assert "is not run" not in done.stdout
+    assert "Traceback" not in done.stdout

@@ -23,12 +23,13 @@ from pardiff.reporting.text import table
 def diff(before: str, after: str, file: Path | None) -> None:
     """Compare two audits, or the folders of two batches: what fails newly, is mended, or has changed.
 
-    Exit status 1 when something fails that did not before.
+    Exit status 1 when something fails that did not before, or came to no verdict where it had one.
     """
     from pardiff.differences import differences
 
     found = differences(before, after)
     lines = [line for one in found.pairs for line in _lines(one)]
+    lines += [f"{name}: {was} has become {now}" for name, (was, now) in found.stopped.items()]
     lines += [f"{name}: only in {before}, {verdict}" for name, verdict in found.removed.items()]
     lines += [f"{name}: only in {after}, {verdict}" for name, verdict in found.added.items()]
     for line in lines or ["nothing has changed"]:
@@ -39,6 +40,7 @@ def diff(before: str, after: str, file: Path | None) -> None:
         click.echo(f"in all {failing:,} entries newly failing, {mended:,} newly fixed")
     if file is not None:
         data = {"pairs": [asdict(one) for one in found.pairs], "removed": found.removed, "added": found.added}
+        data["stopped"] = {name: list(words) for name, words in found.stopped.items()}
         file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     sys.exit(1 if found.newly_failing else 0)
 
@@ -66,7 +68,8 @@ def _lines(one: Any) -> list[str]:
         if not counts and array.state == "both":
             continue
         state = [array.state] if array.state != "both" else []
-        named = f" ({', '.join(array.named)}{', …' if sum((array.failing, array.changed)) > 3 else ''})"
+        most = max(array.failing, array.mended, 0 if one.point else max(array.changed, array.claims))
+        named = f" ({', '.join(array.named)}{', …' if most > len(array.named) else ''})"
         now = f"; {array.finding}" if array.failing and array.finding else ""
         told.append(f"  {array.array}: {', '.join([*state, *counts])}{named if array.named else ''}{now}")
     if one.source:

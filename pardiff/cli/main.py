@@ -204,6 +204,7 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
             ]
         )
     if rows:
+        count = max(1, workers or os.cpu_count() or 1)
         columns = (
             "problem",
             "parameters",
@@ -211,10 +212,13 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
             "a pass",
             "blocks",
             "store",
-            f"on {workers or os.cpu_count()}",
+            f"on {count} worker{'s' if count > 1 else ''}",
         )
         click.echo("\n".join(table(columns, rows)))
-        click.echo("\nPasses of the first wave; parameters that it leaves open cost 4 to 30 more each.")
+        click.echo(
+            "\nPasses of the first wave, and the time that they take. Parameters that it leaves open cost 4 to 30 more "
+            "each, and a start some dozens to hundreds; workers take about a second to start."
+        )
     for doubt in doubts:
         click.echo(printable(doubt))
     for text, failure in broken:
@@ -350,6 +354,12 @@ def demo(out: str, workers: int | None) -> None:
     for outcome in batch.outcomes:
         if outcome.result:
             click.echo(f"report: {outcome.place.address}/report.html")
+    if batch.index:
+        click.echo(f"index:  {batch.index}")
+    click.echo(
+        "\nFor a gradient of your own: pardiff.gradcheck(fun, grad, x0), or a file like the one of this demo,\n"
+        + str(file)
+    )
     expected = [0, 1]
     sys.exit(0 if [outcome.status for outcome in batch.outcomes] == expected else 4)
 

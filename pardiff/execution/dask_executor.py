@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
@@ -73,6 +74,7 @@ class DaskExecutor:
     ) -> None:
         self.client = client
         self.patience = patience
+        self._ours = ours
         self._first_look = 2 if ours else 1  # another scheduler has tried several times before it gives a block back
         self.troubles: Counter[str] = Counter()
         self._address = client.scheduler.address if client.scheduler else ""
@@ -85,7 +87,9 @@ class DaskExecutor:
 
     @property
     def dashboard(self) -> str:
-        """Address of the scheduler's dashboard."""
+        """Address of the scheduler's dashboard; none of an embedded one where its pages cannot be made."""
+        if self._ours and find_spec("bokeh") is None:
+            return ""
         with suppress(Exception):  # while the scheduler is away
             if "dashboard" in self.client.scheduler_info(n_workers=0)["services"]:
                 return str(self.client.dashboard_link or "")

@@ -11,6 +11,9 @@ from pardiff.problem.budget import Budget
 FIRST_LOOK = 0.8
 """Part of a budget that the first wave may spend; the rest is kept for a closer look at what it leaves open, without
 which nothing can fail."""
+SHARES = 8
+"""Blocks for which what is left of a budget is enough."""
+MOST_COORDINATES = 1 << 30
 CONFIDENCE = 0.95
 """With which a fault would have been seen in what was checked."""
 
@@ -51,6 +54,7 @@ class Purse:
     _away: int = 0
     _back: int = 0
     _work: float = 0.0
+    _spent: float = 0.0
 
     def allows(self, passes: float, part: float = 1.0) -> bool:
         """Whether a block may be done that is expected to take some passes; if so, it is under way."""
@@ -63,9 +67,17 @@ class Purse:
         self._away += 1
         return True
 
+    def coordinates(self, passes: float) -> int:
+        """Coordinates of a block that take some passes each, so that what is left is enough for several blocks."""
+        each = self._work / self._spent if self._spent else self.pass_seconds
+        seconds = self.budget.seconds - self.seconds - (time.monotonic() - self.begin)
+        left = min(self.budget.passes - self.passes, seconds * self.workers / max(each, 1e-9))
+        return max(1, int(min(left / (SHARES * passes), MOST_COORDINATES)))
+
     def settle(self, expected: float, passes: float, seconds: float) -> None:
         """Take note of a block that has come back."""
         self.passes += passes - expected
         self._away -= 1
         self._back += 1
         self._work += seconds
+        self._spent += passes

@@ -136,7 +136,7 @@ def _array(before: Ledger, old: Leaf, after: Ledger, new: Leaf) -> ArrayDifferen
         fixed = _wrong(one.verdict) & np.isin(other.verdict, (PASS, KINK))
         failing, mended = failing + int(newly.sum()), mended + int(fixed.sum())
         changed, claims = changed + int(moved.sum()), claims + int(claimed.sum())
-        for rows, names in ((newly, named), (fixed | moved | claimed, others)):
+        for rows, names in ((newly, named), ((fixed | moved | claimed) & ~newly, others)):
             for row in np.flatnonzero(rows)[:NAMED]:
                 place = tuple(int(i) for i in np.unravel_index(one.start + int(row), new.shape))
                 names[label(new.name, place)] = None

@@ -21,6 +21,8 @@ SAME_VALUE, SAME_SINGLE = 1e-10, 1e-5
 """Relative difference of values of fun up to which other hardware or libraries may explain it; in single precision."""
 
 
+NAMED = 3
+"""Entries of an array that are named."""
 CRASHES = ("fun ended the process", "fun did not come back", "fun was not tried")
 """How the reasons begin why fun has no value, where it is not that it raised."""
 
@@ -48,7 +50,7 @@ def array_finding(
         What is known of fun's values: whether they repeat, and their precision.
     """
     first = worst[0]
-    named = [entry["label"] for entry in worst if entry["verdict"] == first["verdict"]]
+    named = [entry["label"] for entry in worst if entry["verdict"] == first["verdict"]][:NAMED]
     labels = ", ".join(named)
     of = _entries(size)
     values = f"{first['label']} is {first['analytical']:.6g} analytically, {_numerical(first)} numerically"
@@ -66,7 +68,14 @@ def array_finding(
         message = f"fun failed at {counts['error']:,} of {of}: {labels}"
     elif counts["missing"]:
         kind = "incomplete"
-        message = f"{counts['missing']:,} of {of} have no numerical derivative yet"
+        verb = "has" if counts["missing"] == 1 else "have"
+        message = f"{counts['missing']:,} of {of} {verb} no numerical derivative yet"
+        open_ = worst[-1]
+        if open_["verdict"] == "inconclusive" and _differs(open_):
+            message += (
+                f"; {open_['label']} differs ({open_['analytical']:.6g} analytically, {_numerical(open_)} numerically)"
+                f", but nothing fails without a second look, which refine='none' or a budget has left out"
+            )
     elif counts["nonfinite"]:
         kind = "nonfinite"
         message = f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
@@ -80,7 +89,7 @@ def array_finding(
     elif math.isnan(first["numerical"]):
         kind = "inconclusive"
         message = f"bounds leave no room for a step at {labels}"
-    elif abs(first["residual"]) > first["tolerance"] + first["uncertainty"]:
+    elif _differs(first):
         kind = "inconclusive"
         message = (
             f"{counts['inconclusive']:,} of {of} are open: {values}, which is more than tolerance and error bar allow, "
@@ -93,6 +102,11 @@ def array_finding(
             f"{_remedy(first, rtol, start)}"
         )
     return Finding(name, kind, message + _coverage(size, counts["missing"]), {"counts": dict(counts), "worst": named})
+
+
+def _differs(entry: Mapping[str, Any]) -> bool:
+    """Whether a claim is farther from the derivative than tolerance and error bar allow."""
+    return bool(abs(entry["residual"]) > entry["tolerance"] + entry["uncertainty"])
 
 
 def _coverage(size: int, missing: int) -> str:

@@ -297,6 +297,8 @@ def _array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> ArrayResult:
     if not ledger.info["claimed"] or (verdict is Verdict.PASS and not counts["kink"]):
         return result
     first = worst_of(ledger, leaf, rms, rtol, atol, NAMED)
+    if counts["missing"] and not counts["fail"]:  # what was looked at once, and differs, is not hidden by what was not
+        first += worst_of(ledger, leaf, rms, rtol, atol, 1, only=INCONCLUSIVE)
     finding = array_finding(
         leaf.name, leaf.size, counts, wrong_claims, [vars(e) for e in first], certified, ledger.info["start"]
     )
@@ -309,9 +311,17 @@ def _array_verdict(counts: dict[str, int], size: int, wrong_claims: int) -> Verd
     return Verdict.PASS if counts["pass"] + counts["kink"] == size else Verdict.INCONCLUSIVE
 
 
-def worst_of(ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float, count: int) -> list[Entry]:
-    """The entries of an array that matter most: failures first, each kind by distance from its tolerance."""
-    return [entry for _, entry in _ranked(ledger, leaf, rms, rtol, atol, count)]
+def worst_of(
+    ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float, count: int, only: int | None = None
+) -> list[Entry]:
+    """The entries of an array that matter most: failures first, each kind by distance from its tolerance.
+
+    Parameters
+    ----------
+    only : int or None
+        Code of the one verdict that counts.
+    """
+    return [entry for _, entry in _ranked(ledger, leaf, rms, rtol, atol, count, only)]
 
 
 def worst(
@@ -335,7 +345,7 @@ def worst(
 
 
 def _ranked(
-    ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float, count: int
+    ledger: Ledger, leaf: Leaf, rms: float, rtol: float, atol: float, count: int, only: int | None = None
 ) -> list[tuple[tuple[int, float], Entry]]:
     severity = np.array([SEVERITY[code] for code in range(len(VERDICTS))])
     ranked: list[tuple[tuple[int, float], Entry]] = []
@@ -345,7 +355,8 @@ def _ranked(
             excess = (np.abs(part.residual) + part.uncertainty) / allowed
         excess[np.isnan(excess)] = np.inf
         ranks = severity[part.verdict]
-        for row in np.lexsort((np.arange(len(excess), 0, -1), excess, ranks))[::-1][:count]:
+        order = np.lexsort((np.arange(len(excess), 0, -1), excess, ranks))[::-1]
+        for row in order[:count] if only is None else order[part.verdict[order] == only][:count]:
             index = tuple(int(i) for i in np.unravel_index(part.start + int(row), leaf.shape))
             entry = Entry(
                 array=leaf.name,

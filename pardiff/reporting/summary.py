@@ -203,12 +203,14 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
     counts = reconciliation.counts
     total = sum(counts.values())
     agree = counts["pass"] + counts["kink"]
-    entries = "entry" if total == 1 else "entries"
+    entries, agrees = ("entry", "agrees") if total == 1 else ("entries", "agree")
     certified = max((array.certified_rtol for array in reconciliation.arrays), default=math.inf)
     if not reconciliation.claimed:
         return f"no analytical gradient to compare with: {total - counts['missing']:,} derivatives are numerical only"
     if reconciliation.verdict is Verdict.PASS:
-        return f"{agree:,} of {total:,} {entries} agree; certified to rtol {upward(certified)} (asked for {rtol:.2g})"
+        return (
+            f"{agree:,} of {total:,} {entries} {agrees}; certified to rtol {upward(certified)} (asked for {rtol:.2g})"
+        )
     if reconciliation.verdict is Verdict.FAIL:
         bad = [array.name for array in reconciliation.arrays if array.verdict is Verdict.FAIL]
         wrong = sum(array.wrong for array in reconciliation.arrays)
@@ -216,7 +218,7 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
         named = ", ".join(bad[:4]) + (f" and {len(bad) - 4} more" if len(bad) > 4 else "")
         text = f"{wrong:,} of {total:,} {entries} {'is' if wrong == 1 else 'are'} wrong, in {named}"
     else:
-        text = f"{agree:,} of {total:,} {entries} agree"
+        text = f"{agree:,} of {total:,} {entries} {agrees}"
     rest = [
         f"{counts[kind]:,} {words}"
         for kind, words in (

@@ -43,6 +43,9 @@ class Bucket:
         """A prefix within."""
         return Bucket(f"{self.address}/{name}")
 
+    def check_usable(self) -> None:
+        """A prefix can hold anything."""
+
     def names(self) -> list[str]:
         """Prefixes within."""
         with sentence(self.address, "read"):

@@ -31,6 +31,9 @@ class Place(Protocol):
     def child(self, name: str) -> Place:
         """A place within."""
 
+    def check_usable(self) -> None:
+        """Raise `InputError` if it can hold nothing, as it is a file."""
+
     def names(self) -> list[str]:
         """Places within that hold something, sorted."""
 
@@ -89,6 +92,15 @@ class Folder:
     def child(self, name: str) -> Folder:
         """A folder within."""
         return Folder(self.path / name)
+
+    def check_usable(self) -> None:
+        """Look whether a file is in the way."""
+        try:
+            about = next((folder for folder in (self.path, *self.path.parents) if folder.exists()), None)
+        except OSError as error:
+            raise InputError(f"{self.path}: {error.strerror}; expected a folder for the audits") from None
+        if about is not None and not about.is_dir():
+            raise InputError(f"{about} is a file; expected a folder for the audits")
 
     def names(self) -> list[str]:
         """Folders within."""

@@ -200,3 +200,51 @@ def test_a_broken_file_stops_no_other(command, tmp_path):
     assert done.returncode == 2
     assert "BROKEN  bad: bad.py: ValueError: no" in done.stdout
     assert done.stdout.count("entries agree") == 2
+
+
+BROKEN = """
+import pardiff
+
+
+@pardiff.problem
+def one():
+    raise ValueError("no data")
+
+
+@pardiff.problem
+def three():
+    raise ValueError("no data")
+"""
+
+
+def test_a_problem_that_comes_to_no_verdict(run, command, tmp_path):
+    """It passed, and cannot be built now: that is no less than a failure."""
+    run("before")
+    run("after")
+    (tmp_path / "job.py").write_text(BROKEN)
+    command("run", "job.py", "--workers", "0", "--out", "after")
+    done = command("diff", "before", "after")
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["one: PASS has become BROKEN", "three: not there has become BROKEN"]
+
+
+def test_no_entry_is_named_twice(run, command):
+    """One of them fails newly, and its claim has changed as well."""
+    run("before")
+    run("after", wrong=2)
+    (line,) = [line for line in command("diff", "before", "after").stdout.splitlines() if "newly failing," in line][:1]
+    names = line[line.index("(") + 1 : line.index(")")].split(", ")
+    assert len(set(names)) == len(names)
+
+
+def test_out_is_a_file(command, tmp_path):
+    """One sentence, and nothing of blocks that are kept."""
+    (tmp_path / "job.py").write_text(JOB.format(wrong=0, shift=0.0, options=""))
+    (tmp_path / "taken").write_text("")
+    for out in ("taken", "taken/below", "x" * 300):
+        done = command("run", "job.py", "--workers", "0", "--out", out)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1
+        assert "expected a folder for the audits" in done.stderr

@@ -128,3 +128,26 @@ def test_a_budget_of_time():
 
     assert 0 < result.counts["missing"] < 5000
     assert result.exit_status == 4
+
+
+def test_what_is_kept_for_a_closer_look_is_spent():
+    """Also where all that is open would not fit into it: a block of a later wave is as small as that asks for."""
+    x0 = np.linspace(1, 2, 200)
+    wrong = lambda x: 3 * x**2 * 1.1
+    result = pardiff.gradcheck(lambda x: float(np.sum(x**3)), wrong, x0, budget=200)
+
+    assert result.nfev <= 210
+    assert result.counts["fail"] >= 1
+    assert result.counts["missing"] > 0
+
+
+def test_what_differs_is_told():
+    """Where there was no closer look, which alone can fail an entry."""
+    x0 = np.linspace(1, 2, 40)
+    wrong = lambda x: 3 * x**2 * np.where(np.arange(40) % 2, 1.1, 1.0)
+    result = pardiff.gradcheck(lambda x: float(np.sum(x**3)), wrong, x0, budget=80, refine="none")
+
+    assert result.counts["fail"] == 0
+    assert result.counts["missing"] > 0
+    assert " differs (" in result.findings[0].message
+    assert "refine='none' or a budget has left out" in result.findings[0].message

@@ -128,13 +128,17 @@ def test_a_lease_that_cannot_be_read(tmp_path):
         pass
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_children_keep_no_lock(tmp_path):
     """fun may fork, and a child may live on when the client is killed."""
+    ready, started = os.pipe()
     with Folder(tmp_path).locked():
         child = os.fork()
         if not child:
-            time.sleep(5)
+            os.write(started, b"1")
+            time.sleep(30)
             os._exit(0)
+        os.read(ready, 1)
     try:
         with Folder(tmp_path).locked():
             pass
@@ -142,3 +146,5 @@ def test_children_keep_no_lock(tmp_path):
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
+        os.close(ready)
+        os.close(started)
