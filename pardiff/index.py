@@ -188,7 +188,10 @@ def _headline(outcome: Outcome) -> str:
     if not wrong:
         return outcome.headline
     more = f", and {len(wrong) - 1} findings more" if len(wrong) > 2 else ""
-    return f"{outcome.headline}: {finding_line(wrong[0]).partition('; ')[0]}{more}"
+    first = wrong[0]
+    named = first["array"] and outcome.headline.endswith(f"in {first['array']}")  # then it is not said again
+    text = str(first["message"]) if named else finding_line(first)
+    return f"{outcome.headline}: {text.partition('; ')[0]}{more}"
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:

@@ -48,6 +48,7 @@ KINDS = {
     "unstructured": "no pattern was found",
     "numerical": "the numerical derivative itself is in doubt",
     "kink": "the claim is none of the slopes beside a kink",
+    "mismatch": "not looked into, as too many arrays fail",
     "common_factor": "all arrays have the same factor",
     "upstream": "all arrays before a layer are wrong: its backward pass is",
 }

@@ -16,6 +16,8 @@ PLOT, CURVE = Frame(520, 340), Frame(420, 270)
 SHADES = 4
 """Opacities of the cells of a map."""
 MAP_WIDTH, MAP_HEIGHT = 520, 300
+THIN = 30.0
+"""Pixels below which a side of a map would be a line."""
 RULER = 16.0
 """Pixels beside a map for the marks of rows and columns."""
 
@@ -23,10 +25,12 @@ RULER = 16.0
 def heat_map(picture: HeatMap) -> str:
     """Failing entries of an array as coloured cells, rows down and the last axis across."""
     rows, columns = len(picture.failing), len(picture.failing[0])
-    cell = max(4.0, min(22.0, MAP_WIDTH / columns, MAP_HEIGHT / rows))
-    width, height = cell * columns, cell * rows
+    across, down = (max(4.0, min(22.0, most / count)) for most, count in ((MAP_WIDTH, columns), (MAP_HEIGHT, rows)))
+    # cells are squares, unless the map would be a line
+    across, down = min(across, max(down, THIN / columns)), min(down, max(across, THIN / rows))
+    width, height = across * columns, down * rows
     shapes = [f'<rect class="ground" width="{width:.1f}" height="{height:.1f}"/>']
-    shapes.append(f'<g transform="scale({cell:.3f})">')
+    shapes.append(f'<g transform="scale({across:.3f} {down:.3f})">')
     layers = (("unknown", picture.unknown), ("inconclusive", picture.unclear), ("fail", picture.failing))
     for kind, grid in layers:
         for shade in range(1, SHADES + 1):
@@ -35,10 +39,10 @@ def heat_map(picture: HeatMap) -> str:
                 shapes.append(f'<path class="{kind}" opacity="{0.2 + 0.8 * shade / SHADES:.2f}" d="{path}"/>')
     shapes.append("</g>")
     for row in picture.rows:
-        y = (row + 0.5) * cell
+        y = (row + 0.5) * down
         shapes.append(f'<path class="mark" d="M{-RULER:.0f} {y - 4:.1f}v8l10 -4z"/>')
     for column in picture.columns:
-        x = (column + 0.5) * cell
+        x = (column + 0.5) * across
         shapes.append(f'<path class="mark" d="M{x - 4:.1f} {-RULER:.0f}h8l-4 10z"/>')
     label = f"Map of failing entries of {picture.array}, {' by '.join(map(str, picture.shape))}. {picture.words}"
     return (
