@@ -50,9 +50,7 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--rel-step", type=float, help="Step of the first wave, relative to max(|x|, typical)."),
         click.option("--abs-step", type=float, help="Step of the first wave, in the units of the parameters."),
         click.option("--atol", type=float, help="Absolute tolerance.  [default: 0]"),
-        click.option(
-            "--rtol", type=float, help="Relative tolerance.  [default: 1e-6; 1e-3 for a fun in float32]"
-        ),
+        click.option("--rtol", type=float, help="Relative tolerance.  [default: 1e-6; 1e-3 for a fun in float32]"),
         click.option("--order", type=int, help="Order of accuracy of the differences.  [default: 2]"),
         click.option(
             "--typical", type=float, help="Typical size of the parameters (by array in a job file or a Problem)."

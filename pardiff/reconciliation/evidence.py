@@ -12,12 +12,14 @@ from pardiff.diagnosis.evidence import MATCH, Evidence
 from pardiff.problem.parameters import FloatArray, IntArray, Leaf
 from pardiff.reconciliation.verdicts import FLOOR
 from pardiff.storage.ledger import Ledger
-from pardiff.storage.schema import FAIL, MISSING
+from pardiff.storage.schema import FAIL, INCONCLUSIVE, MISSING
 
 MOST_TOGETHER = 1 << 20
 """Entries of all failing arrays that are looked at, 8 bytes times some dozen arrays each."""
 MOST, LEAST = 1 << 16, 1 << 12
 """Entries of one array, at the most and at the least."""
+FAR = 100.0
+"""Error bars of a claim from the derivative from which it is wrong, most likely, before it was looked at again."""
 LOOSEST = 1e-3
 """Relative tolerance of a description, at the most."""
 VECTOR = 4096
@@ -45,11 +47,12 @@ def gather(
     shape = leaf.shape
     failing = [np.zeros(length, dtype=np.int64) for length in shape]
     comparable = [np.zeros(length, dtype=np.int64) for length in shape]
-    for start, a, d, _, verdict in parts():
+    for start, a, d, u, verdict in parts():
         known = _known(a, d, verdict)
+        wrong = _wrong(a, d, u, verdict)
         places = np.unravel_index(np.arange(start, start + len(a)), shape) if shape else ()
         for axis, place in enumerate(places):
-            failing[axis] += np.bincount(place[verdict == FAIL], minlength=shape[axis])
+            failing[axis] += np.bincount(place[wrong], minlength=shape[axis])
             comparable[axis] += np.bincount(place[known], minlength=shape[axis])
     axes = _axes(shape, most, failing)
     held = tuple(len(some) for some in axes)
@@ -62,7 +65,7 @@ def gather(
         for number, part in enumerate((a, d, u)):
             values[number, low:high] = part[rows]
         values[3, low:high] = np.asarray(ledger.read("x0", leaf, start, start + len(a)), dtype=float)[rows]
-        fail[low:high] = verdict[rows] == FAIL
+        fail[low:high] = _wrong(a, d, u, verdict)[rows]
         known_all[low:high] = _known(a[rows], d[rows], verdict[rows])
     a, d, u, x = (row.reshape(held) for row in values)
     tolerance = min(max(rtol, MATCH), LOOSEST)
@@ -74,6 +77,15 @@ def gather(
 
 def _known(a: FloatArray, d: FloatArray, verdict: NDArray[np.int8]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(a) & np.isfinite(d) & (verdict != MISSING))
+
+
+def _wrong(a: FloatArray, d: FloatArray, u: FloatArray, verdict: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Entries that fail, and those that would, most likely, had the budget allowed a second look at them.
+
+    Nothing fails by them; but taken for right they would contradict what is true of all that is wrong.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray((verdict == FAIL) | ((verdict == INCONCLUSIVE) & (np.abs(a - d) > FAR * u)))
 
 
 def share(arrays: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pardiff.diagnosis.finding import Finding
+from pardiff.diagnosis.rules import KINDS
 from pardiff.evaluation import estimate
 from pardiff.planning.waves import SEARCH
 from pardiff.problem.parameters import FloatArray, IntArray, Leaf, label
@@ -246,8 +247,15 @@ def _diagnosed(ledger: Ledger, rtol: float, atol: float) -> tuple[tuple[ArrayRes
             own = [*own, *nonfinite_claims(ledger, leaves[name], result.counts, result.wrong)]
         by_array += own
         results[name] = replace(result, finding=own[0] if own else None)
-    by_array.sort(key=lambda finding: finding.kind == "unstructured")  # what says something comes first
+    by_array.sort(key=_says_little)  # what says something comes first
     return tuple(results.values()), [*found.together, *by_array]
+
+
+def _says_little(finding: Finding) -> int:
+    """Rank of a finding on an array: what is wrong with it, that something is, and what is not known."""
+    if finding.kind not in KINDS:
+        return 2
+    return int(finding.kind in ("unstructured", "mismatch"))
 
 
 GRAVE = ("nondeterministic", "heterogeneous", "error", "fast_path")

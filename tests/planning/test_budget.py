@@ -151,3 +151,20 @@ def test_what_differs_is_told():
     assert result.counts["missing"] > 0
     assert " differs (" in result.findings[0].message
     assert "refine='none' or a budget has left out" in result.findings[0].message
+
+
+def test_what_had_no_second_look_contradicts_nothing():
+    """Every third column is wrong: of those that are checked some fail, and others are open."""
+    rng = np.random.default_rng(0)
+    x0, weights = rng.normal(size=(3, 60)), rng.normal(size=(3, 60))
+
+    def wrong(x):
+        claim = weights * np.cos(x)
+        claim[:, ::3] *= 1.1
+        return claim
+
+    result = pardiff.gradcheck(lambda x: float(np.sum(weights * np.sin(x))), wrong, x0, budget=300)
+
+    assert result.counts["inconclusive"] > 0
+    assert result.findings[0].kind == "factor"
+    assert result.findings[0].where == "x[:, ::3]"
