@@ -54,13 +54,18 @@ def test_two_clients_of_one_audit(tmp_path):
     assert status == 0, out + err
 
 
-def test_two_clients_where_nothing_can_be_locked(tmp_path, monkeypatch):
-    """The second is told as well, and what a kill leaves is gone on with."""
-    write_job(tmp_path, n=300, pause=2e-2)
+@pytest.fixture
+def no_locks(tmp_path, monkeypatch):
+    """A file system on which nothing can be locked."""
     (tmp_path / "sitecustomize.py").write_text(
         "import errno, fcntl\ndef flock(*_): raise OSError(errno.ENOLCK, 'No locks available')\nfcntl.flock = flock\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def test_two_clients_where_nothing_can_be_locked(no_locks, tmp_path):
+    """The second is told as well, and what a kill leaves is gone on with."""
+    write_job(tmp_path, n=300, pause=1e-2)
     first = Run(tmp_path, "--workers", "1", "--block-size", "10")
     first.started()
     status, out, _ = Run(tmp_path, "--workers", "1").finish()
@@ -72,3 +77,26 @@ def test_two_clients_where_nothing_can_be_locked(tmp_path, monkeypatch):
     assert status == 0, out + err
     assert started_again(first.log) == []
     assert not (tmp_path / "out" / "job" / ".lease").exists()
+
+
+def test_a_client_that_wakes_up_in_another_audit(no_locks, tmp_path):
+    """It was suspended, its place was taken over, and the source has changed: none of what it does gets in there."""
+    write_job(tmp_path, n=200, pause=5e-3)
+    first = Run(tmp_path, "--workers", "1", "--block-size", "5")
+    first.started(2)
+    sleeper = first.client
+    kill(sleeper, how=signal.SIGSTOP)
+    text = (tmp_path / "job.py").read_text()
+    (tmp_path / "job.py").write_text(text.replace("np.sum(x**3)", "np.sum(x**3 + (x > 1.5) * (x - 1.5) ** 2)"))
+    second = Run(tmp_path, "--workers", "1", "--block-size", "5", "--fresh", "--log", str(tmp_path / "second.jsonl"))
+    second.log = tmp_path / "second.jsonl"
+    second.started(2)
+    kill(sleeper, how=signal.SIGCONT)
+    status, out, err = second.finish()
+
+    assert status == 1, out + err
+    assert "100 of 200 entries are wrong" in out
+    status, out, err = first.finish()
+    assert status == 4
+    assert "another run has" in out
+    assert "Traceback" not in out + err
