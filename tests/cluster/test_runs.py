@@ -53,6 +53,7 @@ def records(folder):
     return {block: text for block, text in enumerate(array[:]) if text}
 
 
+@pytest.mark.slow
 def test_an_external_scheduler_elsewhere(external, work, command, tmp_path):
     """Workers that were started in another folder get a workflow and its helper by value, and give the same bits."""
     address, file = external

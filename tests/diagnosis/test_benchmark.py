@@ -8,7 +8,8 @@ import pytest
 from benchmarks.diagnosis.__main__ import main
 
 
-@pytest.mark.parametrize("half", ["open", pytest.param("held", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("half", ["open", "held"])
 def test_planted_faults(half, capsys, monkeypatch):
     """At least nineteen of twenty faults of each half are named, and no right array has a finding."""
     monkeypatch.setattr(sys, "argv", ["benchmarks.diagnosis", "--half", half, "--seeds", "1"])

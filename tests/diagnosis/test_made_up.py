@@ -109,7 +109,7 @@ def test_rows_that_are_wrong_have_no_factor():
 @pytest.mark.parametrize("size", [(20,), (5, 6)])
 def test_random_values_at_random_places(size):
     """No condition on x0, and no part of the array, is found in it for sure, and what is named holds what fails."""
-    for seed in range(40):
+    for seed in range(15):
         rng = np.random.default_rng(seed)
         d = rng.normal(size=size)
         mask = rng.random(size) < 0.5

@@ -380,8 +380,7 @@ DESCRIPTIONS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("content", [None, b"1"])
-@pytest.mark.parametrize("path", DESCRIPTIONS)
+@pytest.mark.parametrize(("path", "content"), list(zip(DESCRIPTIONS, [None, b"1"] * 6, strict=False)))
 def test_descriptions_that_are_damaged(path, content, whole, tmp_path):
     """The next run makes the array anew, and what was in it."""
     shutil.copytree(whole, tmp_path / "a")

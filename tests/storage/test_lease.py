@@ -71,7 +71,8 @@ def test_many_that_begin_at_once(left, tmp_path):
         try:
             with Lease(Folder(tmp_path)).hold():
                 outcomes.append("held")
-                ended.wait(20)
+                if len(outcomes) < 8:
+                    ended.wait(20)
         except StoreError:
             outcomes.append("told")
         if len(outcomes) == 8:
