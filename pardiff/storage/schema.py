@@ -15,7 +15,7 @@ import numpy as np
 from pardiff.evaluation.estimate import STATES
 from pardiff.numerics.stencils import SCHEMES
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format."""
 
 VERDICTS = ("missing", "pass", "fail", "inconclusive", "kink", "nonfinite", "error")

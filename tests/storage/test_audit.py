@@ -45,7 +45,7 @@ def test_xarray_reads_it_unaided(tmp_path):
     assert verdict.dims == ("first/W.axis0", "first/W.axis1")
     meanings = dict(zip(verdict.attrs["flag_values"], verdict.attrs["flag_meanings"].split(), strict=True))
     assert meanings[int(verdict[1, 2])] == "fail"
-    assert tree.attrs["pardiff_schema"] == 1
+    assert tree.attrs["pardiff_schema"] == 2
     np.testing.assert_allclose(
         tree["residual/first/W"], tree["analytical/first/W"] - tree["numerical/first/W"], rtol=1e-12
     )
