@@ -26,6 +26,8 @@ class Differences:
     stopped: Mapping[str, tuple[str, str]]
     """Problems that came to no verdict in the last run of the second, BROKEN and the like, and did in that of the
     first, or were not there."""
+    begun: Mapping[str, tuple[str, str]]
+    """Problems of which the opposite is true."""
 
     @property
     def newly_failing(self) -> bool:
@@ -50,23 +52,27 @@ def differences(before: str | Path, after: str | Path) -> Differences:
     if set(theirs) == {""} or set(ours) == {""}:
         if set(theirs) != {""} or set(ours) != {""}:
             raise NotAnAuditError(f"{before} and {after}: one is an audit, the other a folder of them; give two alike")
-        return Differences((_pair(theirs[""], ours[""]),), {}, {}, {})
+        return Differences((_pair(theirs[""], ours[""]),), {}, {}, {}, {})
     was, now = (_last(place_of(address)) for address in (before, after))
     stopped = {name: (was.get(name, "not there"), word) for name, word in now.items() if word in NONE}
     stopped = {name: words for name, words in stopped.items() if words[0] not in NONE}
+    begun = {name: (word, now[name]) for name, word in was.items() if word in NONE and now.get(name, word) not in NONE}
     # what an earlier run has left of a problem says nothing of this one
     pairs = tuple(_pair(theirs[name], ours[name]) for name in ours if name in theirs and name not in stopped)
     removed = {name: verdict for name, verdict in _verdicts(theirs, ours).items() if name not in stopped}
-    return Differences(pairs, removed, _verdicts(ours, theirs), stopped)
+    return Differences(pairs, removed, _verdicts(ours, theirs), stopped, begun)
 
 
+RUNS = 100
+"""Runs that are looked back at."""
 NONE = frozenset({"BROKEN", "REFUSED", "INCOMPLETE"})
 """Words for a problem that came to no verdict."""
 
 
 def _last(place: Place) -> dict[str, str]:
-    """What became of the problems of the last run into a folder."""
-    return {name: str(about["verdict"]) for run in read_history(place, 1) for name, about in run.problems.items()}
+    """What became of each problem of a folder in the last run that it was in."""
+    runs = reversed(read_history(place, RUNS))
+    return {name: str(about["verdict"]) for run in runs for name, about in run.problems.items()}
 
 
 def _verdicts(some: Mapping[str, Place], others: Mapping[str, Place]) -> dict[str, str]:

@@ -23,6 +23,9 @@ from pardiff.problem.settings import Settings
 from pardiff.reconciliation.reconcile import failing, passes, unsettled
 from pardiff.storage.ledger import Ledger, lay_out
 
+GROSS, MOST_FIRST = 0.01, 4
+"""Relative difference of what is searched first within a budget, and blocks of it at a time: it may cost more than
+expected."""
 SEARCH_PASSES = 10
 """Passes that the step search spends on a coordinate, typically; for the size of its blocks alone."""
 
@@ -55,10 +58,13 @@ def finish(
             short = short or purse.exhausted
         if settings.refine == "none" or (purse.exhausted and done > 1):
             break
-        index, near = unsettled(ledger, settings.rtol, settings.atol, start.error)
-        kind = SEARCH
+        index, near, distance = unsettled(ledger, settings.rtol, settings.atol, start.error)
+        kind, everything = SEARCH, index
         if len(near) and settings.refine == "auto" and settings.method != "complex":
             index, kind = near, STEPS
+        if purse.budget != Budget() and (distance > GROSS).any():  # what will fail, most likely, comes first
+            first = np.argsort(-distance, kind="stable")[: MOST_FIRST * purse.coordinates(_passes(settings, SEARCH))]
+            index, kind = np.sort(everything[first[distance[first] > GROSS]]), SEARCH
         if not len(index):
             break
         spent = _passes(settings, kind)

@@ -29,7 +29,7 @@ def diff(before: str, after: str, file: Path | None) -> None:
 
     found = differences(before, after)
     lines = [line for one in found.pairs for line in _lines(one)]
-    lines += [f"{name}: {was} has become {now}" for name, (was, now) in found.stopped.items()]
+    lines += [f"{name}: {was} has become {now}" for name, (was, now) in {**found.stopped, **found.begun}.items()]
     lines += [f"{name}: only in {before}, {verdict}" for name, verdict in found.removed.items()]
     lines += [f"{name}: only in {after}, {verdict}" for name, verdict in found.added.items()]
     for line in lines or ["nothing has changed"]:

@@ -67,7 +67,8 @@ def across(
     if upstream and factor:  # one cause, of which the second is the shape
         number = float(factor[0].evidence["factor"])
         shape = "with the wrong sign" if abs(number + 1) < SAME else f"by the same factor, {number:.7g}"
-        message = upstream[0].message.replace(" are wrong", f" are wrong, {shape},", 1)
+        message = upstream[0].message.replace(" are wrong all over", " are wrong", 1)
+        message = message.replace(" are wrong", f" are wrong, {shape},", 1)
         upstream = [replace(upstream[0], message=message, evidence={**upstream[0].evidence, "factor": number})]
         factor = []
     swapped = _swapped(cases)
@@ -128,7 +129,7 @@ def _common_factor(cases: Sequence[Case], others: bool, norm: float, sizes: Mapp
         message = f"{of} the wrong sign{cause}"
         return [Finding("", "common_factor", message, {"factor": -1.0}, confidence=CERTAIN)]
     known = name_factor(middle, sizes)
-    text = f"{middle:.7g}" if not known or "(" in known[0] else known[0]
+    text = known[0] if known else f"{middle:.7g}"
     round_norm = float(f"{norm:.1g}")
     if not others and abs(norm - round_norm) <= ROUND * round_norm:
         reason = f"the norm of the whole claim is {round_norm:g}: it is clipped, or normalised, to that"
@@ -184,7 +185,8 @@ def _upstream(cases: Sequence[Case], names: Sequence[str], passing: Sequence[str
         return [Finding("", "upstream", message, evidence, confidence=POSSIBLE)] if len(at_once) > 1 else []
     message = (
         f"all arrays up to {last_wrong} are wrong ({many}) and all {side} it are right: look at where the gradient is "
-        f"carried back from {first_right} to {last_wrong}, the activation there included, rather than at each array"
+        f"carried back from {first_right} to {last_wrong}, the activation there included, rather than at each array "
+        f"(if the two follow each other)"
     )
     return [Finding("", "upstream", message, evidence, confidence=LIKELY)]
 

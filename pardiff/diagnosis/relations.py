@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.diagnosis.evidence import WORD, Candidate, Evidence, Mask, Region, fits
+from pardiff.diagnosis.evidence import TRUE_OF_PART, WORD, Candidate, Evidence, Mask, Region, fits
 from pardiff.diagnosis.names import name_factor
 from pardiff.problem.parameters import FloatArray, IntArray
 
@@ -282,8 +283,8 @@ PRECISIONS = (("bfloat16", 8, 8.0), ("float16", 11, 32.0), ("float32", 24, 256.0
 """Types that a claim may have been computed in: name, significant bits, and the roundings that its sums may collect."""
 SPARE = 2
 """Bits of a type that numbers of it need not all leave unused: those that do are whole, or simple fractions."""
-BIASED, LEAST_BIASED = 0.5, 6
-"""Part of the errors' size that their mean may be, from so many entries on: rounding goes both ways."""
+BIASED, LEAST_BIASED = 3.0, 4
+"""Deviations of the mean from 0 up to which errors go both ways, as those of rounding do, from so many entries on."""
 RANGE_BITS = 6.0
 
 
@@ -305,12 +306,14 @@ def rounded(evidence: Evidence) -> Iterator[Candidate]:
     size = np.maximum(np.maximum(np.abs(d), np.median(np.abs(d))), np.finfo(float).tiny)
     listed = Region("", "", evidence.fail, 0.0)  # what passes needs no word
     error = (a - d) * np.sign(d) / size
-    biased = len(a) >= LEAST_BIASED and abs(float(error.mean())) > BIASED * float(np.abs(error).mean())
+    limit = min(0.8, BIASED / math.sqrt(len(a)))
+    biased = len(a) < LEAST_BIASED or abs(float(error.mean())) > limit * float(np.abs(error).mean())
     found = precision_of(evidence)
-    if found is not None and not biased:
-        name, relative = found
+    near = np.abs(a - d) <= found[1] * size if found else None
+    if found is not None and not biased and near is not None and near.mean() >= TRUE_OF_PART:
+        name, _ = found
         right = np.array(~evidence.fail)
-        right[evidence.known] = np.abs(a - d) <= relative * size
+        right[evidence.known] = near
         says = f"is right but for the precision of {name}: every entry of it is a {name} number"
         yield Candidate(
             "precision", says, SIMPLE_BITS, right, evidence.known, listed, {"dtype": name}, entry_bits=RANGE_BITS

@@ -58,8 +58,6 @@ def _slice_factors(evidence: Evidence, axis: int) -> Iterator[Candidate]:
     if np.count_nonzero(np.abs(factors - 1) > 1e-5) < 2:
         return
     yield from _named_factors(evidence, axis, factors)
-    if evidence.a.ndim == 2 and rank_of(evidence.d, evidence) < 2:
-        return  # whatever has the same rows, or columns, but for their size has such factors
     full = np.where(np.isfinite(factors), factors, 1.0)
     right = _unfolded(_with_each(evidence, axis, full), axis) & known
     # one that is the ratio of few of its entries is no factor of theirs
@@ -67,6 +65,8 @@ def _slice_factors(evidence: Evidence, axis: int) -> Iterator[Candidate]:
     off = np.flatnonzero(np.abs(full - 1) > 1e-5)
     if len(off) < 2:
         return
+    if evidence.a.ndim == 2 and 2 * len(off) > len(full) and rank_of(evidence.d, evidence) < 2:
+        return  # whatever has the same rows, or columns, but for their size has such factors
     numbers = {"axis": axis, "factors": full[:100].tolist()}
     says = f"has a factor of its own for each {_word(evidence, axis)}: {_list(full)}"
     fits = _with_each(evidence, axis, full)
@@ -195,7 +195,7 @@ def spans(evidence: Evidence) -> str:
         rank = rank_of(d, evidence)
         left, _, right = np.linalg.svd(d, full_matrices=False)
         left, right = left[:, :rank], right[:rank]
-        least = 1e-3 * float(np.linalg.norm(a))
+        least = 1e-3 * float(np.linalg.norm(a - d))  # what is small itself lies near any span
         same_columns = rank < a.shape[0] and float(np.linalg.norm(a - left @ (left.T @ a))) <= least
         same_rows = rank < a.shape[1] and float(np.linalg.norm(a - (a @ right.T) @ right)) <= least
     for same, what, good, bad in ((same_columns, "columns", "rows", "columns"), (same_rows, "rows", "columns", "rows")):

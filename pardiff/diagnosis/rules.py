@@ -64,6 +64,8 @@ RIVAL = 8.0
 """Bits within which another description is named too."""
 GENERAL = frozenset({"permuted", "slice_factor", "affine", "low_rank", "normalisation", "slice", "mask"})
 """Kinds with so much freedom that they hold others as special cases, of which they are no rivals."""
+PLAIN = frozenset({"sign", "factor", "zero", "transposed", "flipped", "shifted", "reordered", "permuted", "reduction"})
+"""Kinds that can be told from each other to the precision of a short type as well."""
 GUESSED = frozenset({"precision"})
 """Kinds of which the cause is a guess, however well the description fits."""
 NEARLY_ALL = 0.85
@@ -124,8 +126,8 @@ def diagnose(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
         if computed is not None and computed[1] > evidence.rtol:
             name, relative = computed
             others = _described_in_parts(replace(evidence, rtol=relative), sizes)
-            if others[0].kind not in ("unstructured", "elements"):
-                found = [_as_computed(one, name) for one in others]
+            if others[0].kind in PLAIN:
+                found = [_as_computed(others[0], name)]
     return found
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from pardiff.problem.problem import Problem
 
 MOST = 100
 """Lengths that are kept."""
+MOST_ITEMS = 1000
+"""Names that are looked at."""
 DEEPEST = 3
 """Levels of lists and mappings that are looked into."""
 
@@ -24,33 +27,43 @@ def data_lengths(problem: Problem) -> dict[int, str]:
     {30: 'axis 0 of args[0]', 5: 'axis 1 of args[0]'}
     """
     found: dict[int, str] = {}
-    items = [(f"args[{number}]", item) for number, item in enumerate(problem.args)]
-    for function in (problem.fun, problem.grad):
-        items += _referred(function)
-    for label, item in items:
-        for name, shape in _shapes(label, item, 0):
+    for label, item in [*_items(problem)][:MOST_ITEMS]:
+        try:
+            shapes = list(islice(_shapes(label, item, 0), MOST))
+        except Exception:  # whatever an object of the user's does when it is looked at: only a hint is lost
+            continue
+        for name, shape in shapes:
             for axis, length in enumerate(shape):
                 if length > 2 and len(found) < MOST:
                     found.setdefault(int(length), f"axis {axis} of {name}" if len(shape) > 1 else name)
     return found
 
 
+def _items(problem: Problem) -> list[tuple[str, Any]]:
+    items = [(f"args[{number}]", item) for number, item in enumerate(problem.args)]
+    for function in (problem.fun, problem.grad):
+        try:
+            items += _referred(function)
+        except Exception:  # a callable that is none of Python's own
+            continue
+    return items
+
+
 def _shapes(label: str, item: Any, depth: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Shapes of the arrays in an item."""
-    if isinstance(shape := getattr(item, "shape", None), tuple) and all(isinstance(n, int) for n in shape):
+    """Shapes of the arrays in an item; only Python's own containers are looked into: others may load what they hold."""
+    if type(item) in (list, tuple, dict):
+        if depth < DEEPEST and len(item) <= MOST:
+            for key, part in item.items() if type(item) is dict else enumerate(item):
+                yield from _shapes(f"{label}[{key!r}]", part, depth + 1)
+    elif isinstance(shape := getattr(item, "shape", None), tuple) and all(type(n) is int for n in shape):
         yield label, shape
-    elif depth < DEEPEST and isinstance(item, list | tuple) and len(item) <= MOST:
-        for number, part in enumerate(item):
-            yield from _shapes(f"{label}[{number}]", part, depth + 1)
-    elif depth < DEEPEST and isinstance(item, Mapping) and len(item) <= MOST:
-        for key, part in item.items():
-            yield from _shapes(f"{label}[{key!r}]", part, depth + 1)
 
 
 def _referred(function: Any) -> list[tuple[str, Any]]:
     """What a function refers to by name: its closure, globals that it mentions, and the object it is a method of."""
     if isinstance(function, functools.partial):
-        return [*((f"args of {name_of(function)}", item) for item in function.args), *_referred(function.func)]
+        own = [(f"args of {name_of(function)}", item) for item in function.args]
+        return own if isinstance(function.func, functools.partial) else [*own, *_referred(function.func)]
     owner = getattr(function, "__self__", None)
     own = [(f"self.{name}", item) for name, item in vars(owner).items()] if hasattr(owner, "__dict__") else []
     code = getattr(function, "__code__", None)

@@ -20,6 +20,8 @@ MOST, LEAST = 1 << 16, 1 << 12
 """Entries of one array, at the most and at the least."""
 FAR = 100.0
 """Error bars of a claim from the derivative from which it is wrong, most likely, before it was looked at again."""
+GROSS = 0.01
+"""Relative difference that it must have as well: the first bar is a guess, and may leave truncation out."""
 LOOSEST = 1e-3
 """Relative tolerance of a description, at the most."""
 VECTOR = 4096
@@ -85,7 +87,8 @@ def _wrong(a: FloatArray, d: FloatArray, u: FloatArray, verdict: NDArray[np.int8
     Nothing fails by them; but taken for right they would contradict what is true of all that is wrong.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray((verdict == FAIL) | ((verdict == INCONCLUSIVE) & (np.abs(a - d) > FAR * u)))
+        far = np.abs(a - d) > np.maximum(FAR * u, GROSS * np.maximum(np.abs(a), np.abs(d)))
+    return np.asarray((verdict == FAIL) | ((verdict == INCONCLUSIVE) & far))
 
 
 def share(arrays: int) -> int:

@@ -117,7 +117,7 @@ class Reconciliation:
         return 0 if self.verdict is Verdict.PASS else 3
 
 
-def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[IntArray, IntArray]:
+def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[IntArray, IntArray, FloatArray]:
     """Coordinates without a PASS for which no step search has been made.
 
     Without an analytical gradient these are the ones whose error bar is wider than the tolerance.
@@ -134,9 +134,11 @@ def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[I
     ndarray of int64
         Those among them that have been in no later wave, whose claim lies within the tolerance, and whose rounding
         would leave room for a verdict: only a guess of the truncation error stands against it.
+    ndarray of float64, shape (k,)
+        How far the claim of each is from the derivative, relative to the larger of the two.
     """
     claimed = bool(ledger.info["claimed"])
-    open_coordinates, near_coordinates = [], []
+    open_coordinates, near_coordinates, distances = [], [], []
     for leaf in ledger.layout.leaves:
         rms = array_rms(ledger, leaf)
         for part in stretches(ledger, leaf, rms, rtol, atol):
@@ -151,14 +153,18 @@ def unsettled(ledger: Ledger, rtol: float, atol: float, error: float) -> tuple[I
             allowed = tolerance(part.analytical[rows], part.numerical[rows], rms, rtol, atol)
             near = (np.abs(part.residual[rows]) <= allowed) & (ROUNDING * error <= allowed * part.step[rows])
             near_coordinates.append(open_coordinates[-1][near])
+            off = relative(np.abs(part.residual[rows]), part.analytical[rows], part.numerical[rows], rms)
+            distances.append(np.nan_to_num(off, nan=np.inf))
     empty = np.empty(0, dtype=np.int64)
     found, close = (np.concatenate([empty, *parts]) for parts in (open_coordinates, near_coordinates))
+    far = np.concatenate([np.empty(0), *distances])
     for wave in ledger.waves[1:]:
         assert wave.index is not None
         close = np.setdiff1d(close, wave.index, assume_unique=True)
         if wave.kind == SEARCH:
-            found = np.setdiff1d(found, wave.index, assume_unique=True)
-    return found, close
+            keep = ~np.isin(found, wave.index)
+            found, far = found[keep], far[keep]
+    return found, close, far
 
 
 def failing(ledger: Ledger, rtol: float, atol: float, most: int) -> tuple[IntArray, FloatArray]:

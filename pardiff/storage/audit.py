@@ -54,6 +54,8 @@ class Audit:
         self.info: dict[str, Any] = dict(group.attrs)
         self.layout = Layout.from_json(self.info["layout"])
         self.waves: list[Wave] = []
+        self.lost_wave = 0
+        """Number of the first later wave whose plan is damaged; 0 where there is none."""
         self._arrays: dict[str, Any] = {}
         self._records: dict[int, Records] = {}
         self._read: tuple[Any, Estimates] | None = None
@@ -68,6 +70,7 @@ class Audit:
             if number > 1 and (index is None or zlib.crc32(index.data) != checksum_):
                 # a later wave follows from the earlier ones, and is planned again
                 self.info["state"] = "running"
+                self.lost_wave = number
                 self.info["waves"] = self.info["waves"][: number - 1]
                 break
             self.waves.append(Wave(number, count, size, kind, index))
@@ -404,21 +407,9 @@ class Audit:
     def write_block_table(self) -> None:
         """Lay the block records out as one array per field, for readers such as xarray."""
         self.place.check_held()
-        records = [self.records(wave.number) for wave in self.waves]
+        columns = self.block_table()
         blocks = self.group["blocks"]
         assert isinstance(blocks, zarr.Group)
-        names = [np.array(r.names or [""], dtype=np.dtypes.StringDType())[r.column("worker")] for r in records]
-        columns: dict[str, NDArray[Any]] = {
-            "wave": np.repeat(np.array([wave.number for wave in self.waves], dtype="int32"), [len(r) for r in records]),
-            "start": np.concatenate([r.starts for r in records]),
-            "stop": np.concatenate([r.stops for r in records]),
-            "state": np.ones(sum(len(r) for r in records), dtype="int8"),
-            **{
-                name: np.concatenate([r.column(name) for r in records])
-                for name in ("checksum", "nfev", "seconds", "attempt", "base")
-            },
-            "worker": np.concatenate(names),
-        }
         with sentence(self.address, "write"):
             meanings = {"state": {"flag_values": [0, 1], "flag_meanings": "missing done"}}
             nodes = {
@@ -432,6 +423,33 @@ class Audit:
             for name, values in columns.items():
                 made[name][:] = values
 
+    def block_table(self) -> dict[str, NDArray[Any]]:
+        """The block records of all waves as columns."""
+        records = [self.records(wave.number) for wave in self.waves]
+        names = [np.array(r.names or [""], dtype=np.dtypes.StringDType())[r.column("worker")] for r in records]
+        return {
+            "wave": np.repeat(np.array([wave.number for wave in self.waves], dtype="int32"), [len(r) for r in records]),
+            "start": np.concatenate([r.starts for r in records]),
+            "stop": np.concatenate([r.stops for r in records]),
+            "state": np.ones(sum(len(r) for r in records), dtype="int8"),
+            **{
+                name: np.concatenate([r.column(name) for r in records])
+                for name in ("checksum", "nfev", "seconds", "attempt", "base")
+            },
+            "worker": np.concatenate(names),
+        }
+
+    def damaged_groups(self) -> list[str]:
+        """Groups whose description is gone or altered."""
+        names = {"blocks", *(f"blocks/wave{wave.number}" for wave in self.waves)}
+        for leaf in self.layout.leaves:
+            parts = leaf.name.split("/")
+            folders = ["/".join(parts[:depth]) for depth in range(len(parts))]
+            names |= {f"{quantity}/{folder}".rstrip("/") for quantity in ("x0", *QUANTITIES) for folder in folders}
+        ordered = sorted(names)
+        found = self.place.read_many([f"{STORE}/{name}/zarr.json" for name in ordered])
+        return [name for name, text in zip(ordered, found, strict=True) if not _is_group(text)]
+
     def write_code(self, filename: str, data: bytes) -> None:
         """Put a bundle beside the store."""
         self.place.check_held()
@@ -443,8 +461,10 @@ class Audit:
             return self.place.child(CODE).read(filename)
 
     def mend(self) -> None:
-        """Make arrays of blocks anew whose description is damaged; their blocks are done again."""
+        """Make arrays of blocks anew whose description is damaged, whose blocks are done again, and all groups."""
         self.place.check_held()
+        for name in self.damaged_groups():
+            self.place.write(f"{STORE}/{name}/zarr.json", json.dumps({"zarr_format": 3, "node_type": "group"}).encode())
         for wave in self.waves:
             shapes = {"values": (len(RESULTS), wave.count), "record": (wave.blocks,)}
             try:
@@ -471,6 +491,13 @@ class Audit:
                     f"again to mend it"
                 ) from error
         return self._arrays[path]
+
+
+def _is_group(text: bytes | None) -> bool:
+    try:
+        return text is not None and bool(json.loads(text)["node_type"] == "group")
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def _record_file(wave: int, block: int) -> str:

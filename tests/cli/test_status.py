@@ -82,3 +82,34 @@ def test_records_and_results(how, whole, tmp_path):
         assert "damaged blocks, which the next run does again: 1 of wave 1" in text
         check(folder)
         assert verified(folder)[1]
+
+
+def test_groups_the_table_and_plans(whole, tmp_path):
+    """What is around the arrays, without which other readers do not find them."""
+    store = tmp_path / "audit" / "audit.zarr"
+    for damage in (
+        lambda: (store / "verdict" / "zarr.json").unlink(),
+        lambda: (store / "numerical" / "b" / "zarr.json").write_bytes(b"0"),
+        lambda: shutil.rmtree(store / "blocks" / "nfev" / "c"),
+        lambda: shutil.rmtree(store / "blocks" / "wave2" / "index" / "c"),
+    ):
+        shutil.rmtree(tmp_path / "audit", ignore_errors=True)
+        shutil.copytree(whole, tmp_path / "audit")
+        damage()
+        text, right = verified(tmp_path / "audit")
+        assert not right
+        assert "damaged" in text
+        assert "every checksum" not in text
+        check(tmp_path / "audit")
+        assert verified(tmp_path / "audit")[1]
+
+
+def test_one_that_is_being_written(whole, tmp_path):
+    """Nothing is called damaged that is not finished."""
+    shutil.copytree(whole, tmp_path / "audit")
+    audit = Audit.open(tmp_path / "audit", write=True)
+    audit.group["verdict/a"][...] = 0
+    with audit.place.locked():
+        text, _ = verified(tmp_path / "audit")
+    assert "damaged" not in text
+    assert "a run is at work on it" in text

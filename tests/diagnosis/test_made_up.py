@@ -152,3 +152,49 @@ def test_a_wide_bar_does_not_make_all_the_same():
         np.array([0.5, 1, -1, 2, -3, 1.5, 0.2, 0.0]),
     )
     assert not any("the same" in finding.message for finding in result.findings)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("size", [6, 8, 12, 60])
+def test_right_but_for_rounding(dtype, size):
+    """Few entries or many: rounding goes both ways, though not always evenly."""
+    names = []
+    for seed in range(10):
+        d = np.random.default_rng(seed).normal(size=size)
+        found = told(d, d.astype(dtype))
+        names += [finding.kind for finding in found[:1]]
+    assert names.count("precision") >= 0.8 * len(names)
+
+
+def test_a_term_in_a_short_type():
+    """It is in no few of the entries more than rounding explains."""
+    rng = np.random.default_rng(0)
+    x0, d = rng.normal(size=60), 0.01 * rng.normal(size=60)
+    for finding in told(d, (d + 0.003 * x0).astype(np.float16), x0):
+        assert "right but for" not in finding.message
+
+
+def test_small_noise_lies_in_no_span():
+    """The derivative is of low rank, and the claim is off by a little in all directions."""
+    rng = np.random.default_rng(0)
+    d = rng.normal(size=(10, 3)) @ rng.normal(size=(3, 10))
+    for finding in told(d, d + 2e-4 * rng.normal(size=d.shape)):
+        assert "combinations" not in finding.message
+
+
+def test_what_is_right_is_no_evidence_in_a_partial_audit():
+    """fun varies fast in half of the rows, where the first look is far off; the sign is wrong in row 3 alone."""
+    rng = np.random.default_rng(0)
+    k = np.where(np.arange(20) < 10, 1.0, 2000.0)[:, None]
+    x0, phase = rng.normal(size=(20, 20)), rng.normal(size=(20, 20))
+
+    def wrong(x):
+        claim = np.cos(k * x + phase)
+        claim[3] *= -1
+        return claim
+
+    for budget in (950, 1000, 1300, 2000):
+        result = pardiff.gradcheck(lambda x: float((np.sin(k * x + phase) / k).sum()), wrong, x0, budget=budget)
+        assert result.counts["fail"] > 0 or budget < 2000
+        for finding in result.findings:
+            assert finding.kind in ("sign", "incomplete", "test_point", "elements"), finding.message
