@@ -124,6 +124,7 @@ SILENT = """
 """
 
 
+@pytest.mark.slow
 def test_no_wrong_problem_passes(tmp_path, run):
     """However a marked test comes to its problem; others in a marked class are left alone."""
     import textwrap

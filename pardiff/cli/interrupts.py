@@ -46,7 +46,8 @@ def interruptible() -> Iterator[None]:
 
     def lost(unraisable: Any) -> None:
         if unraisable.exc_type is not KeyboardInterrupt:
-            hook(unraisable)
+            if not came:  # what is torn down half way has nothing to tell
+                hook(unraisable)
             return
         for number in before:
             signal.signal(number, stop)
@@ -61,6 +62,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.unraisablehook = hook
+        if not came:
+            sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

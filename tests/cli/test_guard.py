@@ -113,7 +113,7 @@ def test_a_file_that_moves(command, tmp_path):
     assert (tmp_path / "out" / "b3" / "report.html").is_file()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_signals_reach_the_run(number, tmp_path):
     """Sent to the process that a shell knows, they end the run as Ctrl-C does."""
     write(tmp_path, "time.sleep(0.05)")
@@ -131,6 +131,7 @@ def test_signals_reach_the_run(number, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_kill_takes_the_run_with_it(tmp_path):
     """Nothing goes on behind the back of who has killed it."""
     write(tmp_path, "time.sleep(0.05)")

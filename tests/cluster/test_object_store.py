@@ -83,6 +83,7 @@ def test_end_to_end(s3, command, tmp_path):
     assert "it holds audits: job" in nothing.stderr
 
 
+@pytest.mark.slow
 def test_from_python(s3):
     """gradcheck takes an address, and xarray reads what is there."""
     where = s3[0] + "/one"
