@@ -1,0 +1,25 @@
+"""What is compared of a result: each derivative, bar, margin, verdict and number of passes, as bytes."""
+
+import hashlib
+
+import numpy as np
+
+
+def leaves(structure):
+    """Arrays of a structure, in order."""
+    if isinstance(structure, dict):
+        return [leaf for item in structure.values() for leaf in leaves(item)]
+    if isinstance(structure, list | tuple):
+        return [leaf for item in structure for leaf in leaves(item)]
+    return [np.asarray(structure)]
+
+
+def digest(result):
+    """Digests by quantity, and the numbers that a person would look at first."""
+    found = {}
+    for name, kind in (
+        ("numerical", "f8"), ("uncertainty", "f8"), ("margin", "f8"), ("verdicts", "i1"), ("nfev_by_entry", "i8"),
+    ):  # fmt: skip
+        data = b"".join(np.ascontiguousarray(leaf, kind).tobytes() for leaf in leaves(getattr(result, name)))
+        found[name] = hashlib.sha256(data).hexdigest()[:16]
+    return {**found, "verdict": result.verdict.name, "nfev": int(result.nfev)}
