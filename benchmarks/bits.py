@@ -54,7 +54,7 @@ def all_digests():
     """Digests by name."""
     found = {f"case {name}": digest(pardiff.gradcheck(problem)) for name, problem in cases().items()}
     found["textbook"] = digest(pardiff.gradcheck(loss, gradient, np.array([0.1, 0.2]), abs_step=1e-5))
-    for name, build in testing.TOYS.items():
+    for build in testing.TOYS.values():
         for problem in (build(), testing.plant(build(), (0, 4), 1.5)):
             for executor in (None, "threads", map):
                 with tempfile.TemporaryDirectory() as folder:

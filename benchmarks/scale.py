@@ -26,8 +26,8 @@ from distributed import Worker
 from pardiff.execution.cluster import connect
 from pardiff.execution.tasks import Limits, Receipt, Session, Task
 from pardiff.planning.waves import Wave
+from pardiff.storage.format import BlockRecord
 from pardiff.storage.records import Records
-from pardiff.storage.schema import BlockRecord
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pardiff.api import gradcheck, gradient, open_result, plan
 from pardiff.api import reconcile_store as reconcile
-from pardiff.batch import run
+from pardiff.audit.result import GradcheckResult, GradientResult
+from pardiff.batch.run_batch import run
+from pardiff.comparison.verdicts import Verdict
 from pardiff.diagnosis.finding import Finding
 from pardiff.errors import (
     ClusterError,
@@ -21,15 +23,13 @@ from pardiff.errors import (
     TargetError,
     WorkerError,
 )
-from pardiff.evaluation.chain import Chain
 from pardiff.evaluation.incremental import Incremental
-from pardiff.evaluation.losses import SoftmaxCrossEntropy, SquaredError
-from pardiff.evaluation.stages import Affine, Elementwise
-from pardiff.execution.events import Progress
+from pardiff.execution.progress import Progress
 from pardiff.problem.problem import Problem, problem
-from pardiff.reconciliation.verdicts import Verdict
-from pardiff.report import report
-from pardiff.result import GradcheckResult, GradientResult
+from pardiff.reporting.write import report
+from pardiff.structured.chain import Chain
+from pardiff.structured.losses import SoftmaxCrossEntropy, SquaredError
+from pardiff.structured.stages import Affine, Elementwise
 
 
 def __getattr__(name: str) -> str:

@@ -7,21 +7,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pardiff.audit.result import GradcheckResult, GradientResult
+from pardiff.audit.run_audit import audit, in_memory, rule_of, sweep_entry
+from pardiff.comparison.reconcile import reconcile
 from pardiff.errors import InputError
-from pardiff.evaluation.estimate import Rule
-from pardiff.evaluation.start import evaluate_start, glance
-from pardiff.evaluation.sweep import Sweep
+from pardiff.evaluation.baseline import evaluate_start, glance
+from pardiff.evaluation.fixed_stencil import Rule
+from pardiff.evaluation.step_sweep import Sweep
 from pardiff.execution.blas import single_threaded
-from pardiff.execution.events import Watcher
 from pardiff.execution.executors import open_executor
-from pardiff.identity import name_of, pickled_source
-from pardiff.planning.plan import Plan, make_plan
-from pardiff.problem.parameters import Structure, unflatten
+from pardiff.execution.progress import Watcher
+from pardiff.planning.cost import Plan, make_plan
+from pardiff.problem.options import Settings
 from pardiff.problem.problem import Problem, ProblemFactory
-from pardiff.problem.settings import Settings
-from pardiff.reconciliation.reconcile import reconcile
-from pardiff.result import GradcheckResult, GradientResult
-from pardiff.runs import audit, in_memory, rule_of, sweep_entry
+from pardiff.problem.space import Structure, unflatten
+from pardiff.source.fingerprint import name_of, pickled_source
 from pardiff.storage.ledger import lay_out
 
 
@@ -328,7 +328,7 @@ def reconcile_store(store: str | Path, *, rtol: float | None = None, atol: float
     StoreError
         If a run is at work on the audit.
     """
-    from pardiff.storage.audit import Audit
+    from pardiff.storage.zarr_ledger import Audit
 
     place = Audit.open(store).place  # what is no audit is not held either
     with place.locked():
@@ -345,7 +345,7 @@ def reconcile_store(store: str | Path, *, rtol: float | None = None, atol: float
 
 def open_result(store: str | Path) -> GradcheckResult:
     """The result of an audit as it stands, finished or not; nothing is written or executed."""
-    from pardiff.storage.audit import Audit
+    from pardiff.storage.zarr_ledger import Audit
 
     ledger = Audit.open(store)
     ledger.drop_damaged()

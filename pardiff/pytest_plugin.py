@@ -124,7 +124,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _empty(store: Path) -> Path:
     """A place for an audit; the one of an earlier run makes way."""
-    from pardiff.storage.audit import audit_place, existing, remove
+    from pardiff.storage.zarr_ledger import audit_place, existing, remove
 
     place = audit_place(store)
     if existing(place):
@@ -137,7 +137,7 @@ def _checked(item: pytest.Item, folder: Callable[[], Path], args: tuple[Any, ...
     """Run a check, keep what there is to keep, and raise if it does not pass."""
     __tracebackhide__ = HIDDEN
     import pardiff
-    from pardiff.report import write_beside, write_reports
+    from pardiff.reporting.write import write_beside, write_reports
 
     for marker in item.iter_markers("gradcheck"):
         options = {**marker.kwargs, **options}

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from pardiff.execution.environment import OURS
+from pardiff.execution.worker_environment import OURS
 
 settings.register_profile(
     "pardiff", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True

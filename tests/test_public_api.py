@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import pardiff
-from pardiff.reconciliation.reconcile import ArrayResult, Entry
+from pardiff.comparison.reconcile import ArrayResult, Entry
 
 
 def test_all_is_what_is_public():

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from helpers import complaints
 
-from pardiff.batch import run
+from pardiff.batch.run_batch import run
 from pardiff.problem.problem import ProblemFactory
-from pardiff.problem.targets import _names
+from pardiff.source.targets import _names
 
 WORKFLOWS = sorted((Path(__file__).parent.parent / "workflows").glob("*.py"))
 WORKFLOWS = [path for path in WORKFLOWS if "@pardiff.problem" in path.read_text()]  # and not what only runs others

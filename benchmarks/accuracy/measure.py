@@ -8,9 +8,9 @@ import numpy as np
 import pardiff
 from benchmarks.accuracy import peers as others
 from benchmarks.accuracy.problems import PROBLEMS
-from pardiff.evaluation.estimate import KINKED
-from pardiff.problem.parameters import flatten, parse_gradient, parse_parameters, unflatten
-from pardiff.storage.schema import FAIL, KINK, PASS
+from pardiff.evaluation.fixed_stencil import KINKED
+from pardiff.problem.space import flatten, parse_gradient, parse_parameters, unflatten
+from pardiff.storage.format import FAIL, KINK, PASS
 
 FAULT = 2e-3
 """Relative error that is planted in one coordinate, which a bar of 1e-3 lets be seen."""

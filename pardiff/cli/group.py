@@ -21,7 +21,7 @@ class _Failure(click.ClickException):
         self.exit_code = error.exit_status  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        from pardiff.reporting.plain import printable
+        from pardiff.reporting.printable import printable
 
         click.echo(f"pardiff: {printable(self.message)}", err=True)
 

@@ -11,16 +11,16 @@ from typing import Any, NoReturn
 
 import click
 
-from pardiff.cli.compare import diff, history
 from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.guard import GUARD, guard, leave_now, open_streams
 from pardiff.cli.interrupts import SIGNALS, interruptible
-from pardiff.cli.options import settings_options
+from pardiff.cli.look_back import diff, history
+from pardiff.cli.option_flags import settings_options
 from pardiff.cli.output import print_batch, print_report, write_step_summary
 from pardiff.errors import PardiffError, TargetError
-from pardiff.execution.events import Progress
+from pardiff.execution.progress import Progress
 from pardiff.logs import LEVELS, configure
-from pardiff.problem.settings import Settings
+from pardiff.problem.options import Settings
 
 
 @click.group("pardiff", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -101,8 +101,8 @@ def run(
     """
     if click.get_current_context().obj is guard:  # as a command, not as a function within a larger program
         guard(options["deadline"])
-    from pardiff.batch import run as run_batch
-    from pardiff.cli.progress import watching
+    from pardiff.batch.run_batch import run as run_batch
+    from pardiff.cli.progress_bar import watching
 
     configure(log_level, log)
     with interruptible(), watching() as watch:
@@ -145,7 +145,7 @@ def run(
 
 def _announce(outcome: Any) -> None:
     """Print what became of a problem."""
-    from pardiff.reporting.plain import printable
+    from pardiff.reporting.printable import printable
 
     if outcome.name in GUARD.over:
         return  # said already, by a process that was ended later
@@ -166,11 +166,11 @@ def _announce(outcome: Any) -> None:
 def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options: Any) -> None:
     """Tell what an audit would cost, from a few calls of fun."""
     from pardiff.api import plan as make
-    from pardiff.batch import select
-    from pardiff.cli.progress import duration
-    from pardiff.problem.targets import Broken
-    from pardiff.reporting.plain import printable
+    from pardiff.batch.run_batch import select
+    from pardiff.cli.progress_bar import duration
+    from pardiff.reporting.printable import printable
     from pardiff.reporting.text import table
+    from pardiff.source.targets import Broken
 
     rows: list[list[str]] = []
     broken: list[tuple[str, PardiffError]] = []
@@ -233,7 +233,7 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
 def status(store: str, verify: bool) -> None:
     """Tell how far an audit is, from its store alone. Exit status 4 while it is not complete, or if it is damaged."""
     from pardiff.cli.status import status_lines
-    from pardiff.storage.audit import Audit
+    from pardiff.storage.zarr_ledger import Audit
 
     lines, whole = status_lines(Audit.open(store), verify=verify)
     click.echo("\n".join(lines))
@@ -250,7 +250,7 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
     The verdicts, the tolerances and the reports of the audit are those of the last comparison.
     """
     from pardiff.api import reconcile_store
-    from pardiff.report import write_beside
+    from pardiff.reporting.write import write_beside
 
     result = reconcile_store(store, rtol=rtol, atol=atol)
     assert result.place is not None
@@ -267,7 +267,7 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
 @click.option("--junit", type=click.Path(path_type=Path), help="For CI.")
 def report(stores: tuple[str, ...], **files: Path | None) -> None:
     """Write reports of audits; without a flag, all kinds beside each."""
-    from pardiff.report import report as write
+    from pardiff.reporting.write import report as write
 
     if len(stores) > 1 and any(files.values()):
         raise click.UsageError("a file to write goes with one STORE; without a flag each report goes beside its audit")
@@ -294,7 +294,7 @@ def show(store: str, worst: int, array: str | None, sweep: str | None, target: s
 
     result = open_result(store)
     if sweep is not None:
-        from pardiff.cli.sweep import swept_text
+        from pardiff.cli.show_sweep import swept_text
 
         click.echo(swept_text(result, sweep, target))
         return
@@ -333,8 +333,8 @@ def certificates(folder: str, days: int) -> None:
 @click.option("--workers", type=int, help="Processes of the embedded cluster; 0 for this process.")
 def demo(out: str, workers: int | None) -> None:
     """Audit a right and a faulty gradient of a neural network on real data, and report on both."""
-    from pardiff.batch import run as run_batch
-    from pardiff.cli.progress import watching
+    from pardiff.batch.run_batch import run as run_batch
+    from pardiff.cli.progress_bar import watching
 
     file = _workflows() / "digits_mlp.py"
     click.echo(

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pardiff.cli.progress import duration
+from pardiff.cli.progress_bar import duration
+from pardiff.comparison.reconcile import passes
+from pardiff.comparison.verify import altered_arrays
 from pardiff.errors import StoreError
-from pardiff.identity import has_parameters
 from pardiff.planning.waves import Wave
-from pardiff.reconciliation.reconcile import passes
-from pardiff.reconciliation.verify import altered_arrays
-from pardiff.reporting.plain import printable
+from pardiff.reporting.printable import printable
+from pardiff.source.fingerprint import has_parameters
 from pardiff.storage.records import Records
 
 MOST_NAMES = 10

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.problem.parameters import FloatArray, IntArray
+from pardiff.problem.space import FloatArray, IntArray
 
 Mask = NDArray[np.bool_]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pardiff.diagnosis.evidence import Evidence, Mask, Region
-from pardiff.problem.parameters import IntArray
+from pardiff.problem.space import IntArray
 
 DENSE = 0.6
 """Share of an index's entries that fail from which the index is one of those that are wrong."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pardiff.diagnosis.evidence import TRUE_OF_PART, WORD, Candidate, Evidence, Mask, Region, fits
 from pardiff.diagnosis.names import name_factor
-from pardiff.problem.parameters import FloatArray, IntArray
+from pardiff.problem.space import FloatArray, IntArray
 
 SIMPLE_BITS, KNOWN_BITS = 4.0, 10.0
 """Length of a relation without a number of its own, among a few and among many."""

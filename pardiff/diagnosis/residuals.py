@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.diagnosis.evidence import BARS, TRUE_OF_PART, WORD, Candidate, Evidence, Mask
-from pardiff.problem.parameters import FloatArray
+from pardiff.problem.space import FloatArray
 
 MOST_SLICES = 4096
 """Indices of an axis up to which each gets a factor of its own."""

@@ -14,7 +14,7 @@ from pardiff.diagnosis.regions import ANYWHERE, ELEMENTS, regions
 from pardiff.diagnosis.relations import precision_of, related, rounded
 from pardiff.diagnosis.residuals import residual, spans
 from pardiff.diagnosis.structures import structured
-from pardiff.problem.parameters import FloatArray
+from pardiff.problem.space import FloatArray
 
 KINDS = {
     "nonfinite": "the claim is not a finite number",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pardiff.diagnosis.evidence import WORD, Candidate, Evidence
-from pardiff.problem.parameters import FloatArray, IntArray
+from pardiff.problem.space import FloatArray, IntArray
 
 MOST_AXES = 4
 """Axes up to which all of their orders are tried; beyond, two are swapped, or all reversed."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError
+from pardiff.evaluation.crosscheck import Doubt, Fast
 from pardiff.evaluation.failures import described, is_interrupt
-from pardiff.evaluation.fast import Doubt, Fast
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.numerics.terms import moved
-from pardiff.problem.parameters import FloatArray, IntArray, grouped
+from pardiff.numerics.sums import moved
+from pardiff.problem.space import FloatArray, IntArray, grouped
 
 MEMORY = 32e6
 """Bytes of a batch of parameters: what the last level of a usual cache holds."""

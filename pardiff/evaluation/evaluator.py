@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from pardiff.numerics.differences import Precision
-from pardiff.problem.parameters import FloatArray, IntArray
+from pardiff.numerics.difference import Precision
+from pardiff.problem.space import FloatArray, IntArray
 
 Bounds = tuple[FloatArray, FloatArray]
 

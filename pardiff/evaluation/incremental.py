@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pardiff.evaluation.crosscheck import Doubt, Fast
 from pardiff.evaluation.failures import described, is_interrupt
-from pardiff.evaluation.fast import Doubt, Fast
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.parameters import FloatArray, IntArray, Structure
+from pardiff.problem.space import FloatArray, IntArray, Structure
 
 PIECE = 1 << 14
 """Changes asked for in one call where the evaluator does not say how many it takes: what is computed with them

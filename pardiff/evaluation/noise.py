@@ -9,9 +9,9 @@ from statistics import NormalDist
 import numpy as np
 
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
-from pardiff.numerics.noise import POINTS, difference_table_noise, has_single_precision, is_single
+from pardiff.numerics.difference_table import POINTS, difference_table_noise, has_single_precision, is_single
 from pardiff.numerics.steps import spacing
-from pardiff.problem.parameters import FloatArray
+from pardiff.problem.space import FloatArray
 
 SPACINGS = 6
 """Spacings tried on a line."""

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.errors import InputError
-from pardiff.evaluation.complexstep import ComplexStep
 from pardiff.evaluation.failures import described, is_interrupt
-from pardiff.evaluation.pulse import PULSE
-from pardiff.numerics.differences import Precision
-from pardiff.numerics.terms import compensated_sum, moved
-from pardiff.problem.parameters import FloatArray, IntArray, Layout, leaves_like
+from pardiff.evaluation.imaginary import ComplexStep
+from pardiff.evaluation.watchdog import PULSE
+from pardiff.numerics.difference import Precision
+from pardiff.numerics.sums import compensated_sum, moved
+from pardiff.problem.space import FloatArray, IntArray, Layout, leaves_like
 
 
 class Pointwise:

@@ -24,9 +24,9 @@ from tornado.ioloop import PeriodicCallback
 
 from pardiff.errors import ClusterError, InputError
 from pardiff.execution.dask_executor import DaskExecutor
-from pardiff.execution.environment import OURS
 from pardiff.execution.security import Tls, check_address, check_certificate
 from pardiff.execution.signals import held
+from pardiff.execution.worker_environment import OURS
 from pardiff.logs import event
 
 # what was sent last is kept for those who debug Dask: messages hold whole tasks, and schedulers every transition

@@ -28,12 +28,12 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from pardiff.errors import ClusterError, WorkerError
-from pardiff.execution.confirm import Stretch
-from pardiff.execution.environment import environment, remarks
-from pardiff.execution.remote import call, call_again
+from pardiff.execution.dask_task import call, call_again
+from pardiff.execution.replicate import Stretch
 from pardiff.execution.tasks import MemoryTask, Receipt, Task, worker_name
+from pardiff.execution.worker_environment import environment, remarks
 from pardiff.logs import event
-from pardiff.problem.parameters import FloatArray
+from pardiff.problem.space import FloatArray
 
 SMALL = 2000
 """Bytes up to which a task travels within each graph."""

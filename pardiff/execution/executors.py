@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from pardiff.errors import InputError
 from pardiff.execution.blas import single_threaded
-from pardiff.execution.confirm import Stretch
+from pardiff.execution.replicate import Stretch
 from pardiff.execution.tasks import Receipt, Task
-from pardiff.problem.parameters import FloatArray
+from pardiff.problem.space import FloatArray
 
 Work = Callable[[int], Receipt]
 """A task, or something around it."""

@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.errors import PardiffError, WorkerError
-from pardiff.evaluation.estimate import Estimates, Rule, by_stencil, by_steps
+from pardiff.evaluation.crosscheck import Doubt
 from pardiff.evaluation.evaluator import Coordinates, Evaluator
-from pardiff.evaluation.fast import Doubt
-from pardiff.evaluation.paths import POINTWISE, open_path
+from pardiff.evaluation.fixed_stencil import Estimates, Rule, by_stencil, by_steps
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.evaluation.search import by_search
+from pardiff.evaluation.searches import by_search
+from pardiff.evaluation.strategy import POINTWISE, open_path
 from pardiff.logs import event
 from pardiff.planning.waves import SEARCH, STENCIL, STEPS, Wave
 from pardiff.problem.bounds import parse_bounds
-from pardiff.problem.bundle import Code, load_factory
-from pardiff.problem.parameters import FloatArray, Layout, parameters_digest
 from pardiff.problem.problem import Problem
-from pardiff.storage.schema import MOST_ERRORS, BlockRecord
+from pardiff.problem.space import FloatArray, Layout, parameters_digest
+from pardiff.source.bundle import Code, load_factory
+from pardiff.storage.format import MOST_ERRORS, BlockRecord
 
 DIFFERENTIATE = {STENCIL: by_stencil, STEPS: by_steps, SEARCH: by_search}
 """What is done with the coordinates of a wave, by its kind."""
@@ -320,7 +320,7 @@ class StoredTask(Task):
         """The audit, open."""
         if hasattr(self._local, "audit"):
             return self._local.audit
-        from pardiff.storage.audit import Audit  # zarr is slow to import, and many tasks need none of it
+        from pardiff.storage.zarr_ledger import Audit  # zarr is slow to import, and many tasks need none of it
 
         try:
             audit = Audit.open(self.address, write=True)

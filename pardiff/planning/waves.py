@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pardiff.problem.parameters import IntArray
+from pardiff.problem.space import IntArray
 
 BLOCK_SECONDS = 1.0
 """Work in a block: long beside the few milliseconds that a task and its commit cost, short beside what a killed

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError
-from pardiff.problem.parameters import FloatArray, Layout, leaves_like
+from pardiff.problem.space import FloatArray, Layout, leaves_like
 
 
 def parse_bounds(layout: Layout, bounds: Any) -> tuple[FloatArray, FloatArray] | None:

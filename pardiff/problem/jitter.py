@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.problem.parameters import FloatArray, Layout
+from pardiff.problem.space import FloatArray, Layout
 
 LEAST = 0.5
 """Smallest part of the largest move that a parameter makes, so that none stays where it is."""

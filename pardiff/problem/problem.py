@@ -9,8 +9,8 @@ from typing import Any, overload
 import numpy as np
 
 from pardiff.errors import InputError
-from pardiff.problem.parameters import Structure
-from pardiff.problem.settings import Settings
+from pardiff.problem.options import Settings
+from pardiff.problem.space import Structure
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from pardiff.diagnosis.rules import KINDS
 from pardiff.reporting.brief import brief
-from pardiff.reporting.plain import printable
 from pardiff.reporting.plots import heat_map, histogram, scatter, step_curve
+from pardiff.reporting.printable import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.sweep import verdict_of
+from pardiff.reporting.sweep_text import verdict_of
 from pardiff.reporting.text import (
     ARRAY_COLUMNS,
     SELF_TEST_COLUMNS,

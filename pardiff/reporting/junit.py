@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from pardiff.reconciliation.reconcile import ArrayResult
-from pardiff.reconciliation.verdicts import Verdict
-from pardiff.reporting.plain import printable
+from pardiff.comparison.reconcile import ArrayResult
+from pardiff.comparison.verdicts import Verdict
+from pardiff.reporting.printable import printable
 from pardiff.reporting.summary import Summary
 from pardiff.reporting.text import finding_line
 

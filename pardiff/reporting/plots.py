@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from html import escape
 
 from pardiff.reporting.axes import MARGIN, Axis, Frame, decades, power, signed
-from pardiff.reporting.plain import printable
+from pardiff.reporting.printable import printable
 from pardiff.reporting.samples import HIGHEST, LOWEST, HeatMap, Histogram, Point
 from pardiff.reporting.summary import StepCurve
-from pardiff.storage.schema import VERDICTS
+from pardiff.storage.format import VERDICTS
 
 PLOT, CURVE = Frame(520, 340), Frame(420, 270)
 SHADES = 4

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pardiff.comparison.compared import Stretch, stretches
+from pardiff.comparison.reconcile import ArrayResult
 from pardiff.diagnosis.finding import Finding
-from pardiff.problem.parameters import Leaf
-from pardiff.reconciliation.reconcile import ArrayResult
-from pardiff.reconciliation.stretch import Stretch, stretches
+from pardiff.problem.space import Leaf
+from pardiff.storage.format import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
 from pardiff.storage.ledger import Ledger
-from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
 
 MAP_ROWS, MAP_COLUMNS = 40, 80
 """Cells of a heat map; a cell of a larger array stands for several entries."""

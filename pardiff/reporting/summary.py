@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pardiff.evaluation.estimate import KINKED
-from pardiff.reconciliation.reconcile import ArrayResult, Entry, Reconciliation, worst
-from pardiff.reconciliation.selftest import SelfTest, self_test
-from pardiff.reconciliation.verdicts import Verdict
+from pardiff.comparison.reconcile import ArrayResult, Entry, Reconciliation, worst
+from pardiff.comparison.self_test import SelfTest, self_test
+from pardiff.comparison.verdicts import Verdict
+from pardiff.evaluation.fixed_stencil import KINKED
 from pardiff.reporting.samples import MOST_MAPS, HeatMap, Histogram, Point, heat_map, sample
+from pardiff.storage.format import VERDICTS
 from pardiff.storage.ledger import Ledger, leaf_tiles
 from pardiff.storage.records import Records
-from pardiff.storage.schema import VERDICTS
 
 WORST = 20
 """Entries listed in a report."""

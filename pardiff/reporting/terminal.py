@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pardiff.reporting.brief import ENTRIES, brief
-from pardiff.reporting.plain import printable
+from pardiff.reporting.printable import printable
 from pardiff.reporting.summary import Summary
 from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, SELF_TEST_LEGEND, WORST_COLUMNS, effort, table
 

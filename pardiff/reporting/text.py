@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pardiff.reconciliation.reconcile import ArrayResult
-from pardiff.reconciliation.verdicts import Verdict
+from pardiff.comparison.reconcile import ArrayResult
+from pardiff.comparison.verdicts import Verdict
 from pardiff.reporting.summary import Summary, upward
 
 ARRAY_COLUMNS = (

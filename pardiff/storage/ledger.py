@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.evaluation.estimate import Estimates
+from pardiff.evaluation.fixed_stencil import Estimates
 from pardiff.planning.waves import Wave
-from pardiff.problem.parameters import FloatArray, Layout, Leaf
+from pardiff.problem.space import FloatArray, Layout, Leaf
+from pardiff.storage.format import QUANTITIES, TILE, BlockRecord, tiles
 from pardiff.storage.records import Records
-from pardiff.storage.schema import QUANTITIES, TILE, BlockRecord, tiles
 
 WORKING = ("numerical", "uncertainty", "step", "nfev", "state", "scheme", "margin")
 """Quantities that blocks deliver; the rest is made from them and the analytical gradient."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.evaluation.estimate import Estimates
+from pardiff.evaluation.fixed_stencil import Estimates
 from pardiff.planning.waves import Wave
-from pardiff.problem.parameters import FloatArray, Layout, Leaf, flatten
+from pardiff.problem.space import FloatArray, Layout, Leaf, flatten
+from pardiff.storage.format import QUANTITIES, BlockRecord
 from pardiff.storage.ledger import overlay
 from pardiff.storage.records import Records
-from pardiff.storage.schema import QUANTITIES, BlockRecord
 
 
 class MemoryLedger:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.planning.waves import Wave
-from pardiff.storage.schema import BlockRecord
+from pardiff.storage.format import BlockRecord
 
 _COLUMNS = np.dtype(
     [

@@ -14,7 +14,7 @@ from pardiff.testing import plant, rosenbrock, sphere
 
 @dataclass(frozen=True)
 class Rational:
-    """``sum(a / (1 + x^2) + b x^3) + sum(c x_i x_(i+1)) + sum(sqrt(1 + d x^2))``, and what else it takes to differentiate it."""
+    """``sum(a / (1 + x^2) + b x^3) + sum(c x_i x_(i+1)) + sum(sqrt(1 + d x^2))``, and variations of it."""
 
     coefficients: Any
     kink: int = -1

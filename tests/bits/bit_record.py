@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from pardiff.storage.format import VERDICTS
+
 
 def leaves(structure):
     """Arrays of a structure, in order."""
@@ -14,12 +16,18 @@ def leaves(structure):
     return [np.asarray(structure)]
 
 
+def codes(array):
+    """Verdicts as numbers, which take a byte each."""
+    return np.vectorize(VERDICTS.index, otypes=["i1"])(array) if array.dtype.kind == "U" else array
+
+
 def digest(result):
     """Digests by quantity, and the numbers that a person would look at first."""
     found = {}
     for name, kind in (
         ("numerical", "f8"), ("uncertainty", "f8"), ("margin", "f8"), ("verdicts", "i1"), ("nfev_by_entry", "i8"),
     ):  # fmt: skip
-        data = b"".join(np.ascontiguousarray(leaf, kind).tobytes() for leaf in leaves(getattr(result, name)))
+        arrays = (codes(leaf) for leaf in leaves(getattr(result, name)))
+        data = b"".join(np.ascontiguousarray(array, kind).tobytes() for array in arrays)
         found[name] = hashlib.sha256(data).hexdigest()[:16]
     return {**found, "verdict": result.verdict.name, "nfev": int(result.nfev)}

@@ -7,8 +7,8 @@ import pytest
 
 import pardiff
 from pardiff.cli.status import status_lines
-from pardiff.storage.audit import Audit
-from pardiff.storage.schema import QUANTITIES
+from pardiff.storage.format import QUANTITIES
+from pardiff.storage.zarr_ledger import Audit
 
 
 def check(folder):

@@ -14,7 +14,7 @@ from helpers import complaints
 
 import pardiff
 from pardiff.errors import InputError, StoreError
-from pardiff.storage.place import place_of
+from pardiff.storage.location.base import place_of
 
 pytestmark = pytest.mark.cluster
 
@@ -110,7 +110,7 @@ def test_a_second_client_is_told(s3):
 def test_a_server_that_is_gone(s3, monkeypatch):
     """One sentence, after some attempts."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr("pardiff.storage.bucket.RETRY_SECONDS", 1)
+    monkeypatch.setattr("pardiff.storage.location.object_store.RETRY_SECONDS", 1)
     with pytest.raises(StoreError, match=r"cannot read the audit at s3://bucket/some/runs: .*finished blocks are kept"):
         place_of(s3[0]).has("audit.zarr")
 
@@ -137,7 +137,7 @@ def test_credentials_that_are_none(variables, said, s3, monkeypatch):
             monkeypatch.delenv(name)
         else:
             monkeypatch.setenv(name, value)
-    monkeypatch.setattr("pardiff.storage.bucket.RETRY_SECONDS", 1)
+    monkeypatch.setattr("pardiff.storage.location.object_store.RETRY_SECONDS", 1)
     for text in refusals(place_of(s3[0])):
         assert said in text
         assert "wrong" not in text

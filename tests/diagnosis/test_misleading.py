@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import pardiff
+from pardiff.comparison.gather import gather
 from pardiff.diagnosis.evidence import Evidence
 from pardiff.diagnosis.finding import CERTAIN
 from pardiff.diagnosis.rules import diagnose
 from pardiff.problem.jitter import jitter
-from pardiff.problem.parameters import parse_parameters
-from pardiff.reconciliation.evidence import gather
-from pardiff.report import RENDERERS
+from pardiff.problem.space import parse_parameters
+from pardiff.reporting.write import RENDERERS
 
 
 def linear(d, claim, x0=None):

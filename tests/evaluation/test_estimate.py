@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from pardiff.evaluation.estimate import DONE, NO_ROOM, NONFINITE, SEARCHED, Rule, by_stencil
+from pardiff.audit.run_audit import rule_of
+from pardiff.evaluation.baseline import evaluate_start
 from pardiff.evaluation.evaluator import Coordinates
-from pardiff.evaluation.search import by_search
-from pardiff.evaluation.start import evaluate_start
+from pardiff.evaluation.fixed_stencil import DONE, NO_ROOM, NONFINITE, SEARCHED, Rule, by_stencil
+from pardiff.evaluation.searches import by_search
 from pardiff.numerics.stencils import SCHEMES
 from pardiff.problem.problem import Problem
-from pardiff.runs import rule_of
 
 
 def estimates(wave, fun, x0, bounds=None, terms=False, **options):

@@ -6,9 +6,9 @@ import pytest
 import pardiff
 from pardiff.errors import InputError
 from pardiff.evaluation.batched import Batched, Tuned, tune
-from pardiff.evaluation.fast import Doubt
+from pardiff.evaluation.crosscheck import Doubt
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.parameters import parse_parameters
+from pardiff.problem.space import parse_parameters
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(30, 12))

@@ -3,7 +3,7 @@ import pytest
 
 from pardiff.errors import InputError
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.parameters import parse_parameters
+from pardiff.problem.space import parse_parameters
 
 
 def evaluator(fun, x0):

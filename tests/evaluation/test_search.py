@@ -1,12 +1,12 @@
 import numpy as np
 
 from pardiff import gradcheck
-from pardiff.evaluation.estimate import Rule
+from pardiff.audit.run_audit import rule_of
+from pardiff.evaluation.baseline import evaluate_start
 from pardiff.evaluation.evaluator import Coordinates
-from pardiff.evaluation.search import by_search
-from pardiff.evaluation.start import evaluate_start
+from pardiff.evaluation.fixed_stencil import Rule
+from pardiff.evaluation.searches import by_search
 from pardiff.problem.problem import Problem
-from pardiff.runs import rule_of
 
 X0 = np.concatenate([np.linspace(-2, 2, 23), [0.0, 1e-9, 0.3, 40.0]])
 

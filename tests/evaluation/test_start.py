@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import pardiff
+from pardiff.evaluation.baseline import evaluate_start
 from pardiff.evaluation.noise import measure_scatter
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.evaluation.start import evaluate_start
-from pardiff.problem.parameters import parse_parameters
+from pardiff.problem.space import parse_parameters
 
 X0 = np.random.default_rng(0).normal(size=40)
 

@@ -9,8 +9,9 @@ import pytest
 
 import pardiff
 from pardiff.execution.tasks import Limits, StoredTask
-from pardiff.problem.bundle import Code
-from pardiff.testing import _INPUT, _TARGET, TOYS, plant, two_layers
+from pardiff.source.bundle import Code
+from pardiff.testing import TOYS, plant, two_layers
+from pardiff.testing.problems import _INPUT, _TARGET
 
 
 def arrays_of(result):

@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 import pardiff
-from pardiff.execution.environment import KEEP, MMAP, TRIM, environment, remarks
+from pardiff.execution.worker_environment import KEEP, MMAP, TRIM, environment, remarks
 from pardiff.testing import plant
 
 RNG = np.random.default_rng(0)

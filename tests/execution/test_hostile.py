@@ -8,7 +8,7 @@ import pytest
 
 import pardiff
 from pardiff.errors import InputError, WorkerError
-from pardiff.problem.bundle import Code, load_factory, sha256
+from pardiff.source.bundle import Code, load_factory, sha256
 
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "xyzzy-secret-1", "GITHUB_TOKEN": "xyzzy-secret-2", "PASSWORD": "xyzzy-secret-3"}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from pardiff.execution.environment import OURS
+from pardiff.execution.worker_environment import OURS
 
 BIN = Path(sys.executable).parent
 

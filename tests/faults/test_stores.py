@@ -16,7 +16,7 @@ from proxy import proxy
 
 import pardiff
 from pardiff.errors import StoreError
-from pardiff.storage.place import place_of
+from pardiff.storage.location.base import place_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -114,7 +114,7 @@ def test_a_server_that_answers_with_errors(status, s3, monkeypatch, tmp_path):
 
 def test_a_server_that_fails_for_good(s3, monkeypatch):
     """After some time of attempts one sentence; once the server is back, the audit goes on."""
-    monkeypatch.setattr("pardiff.storage.bucket.RETRY_SECONDS", 2)
+    monkeypatch.setattr("pardiff.storage.location.object_store.RETRY_SECONDS", 2)
     port = urlsplit(os.environ["AWS_ENDPOINT_URL"]).port
     broken = [False]
     fault = lambda number: 503 if broken[0] and number > 60 else None

@@ -4,9 +4,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from pardiff.numerics.adaptive import search
-from pardiff.numerics.differences import Precision
+from pardiff.numerics.difference import Precision
 from pardiff.numerics.stencils import named
+from pardiff.numerics.step_search import search
 
 EPS = 2.0**-52
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pardiff.numerics.noise import difference_table_noise, has_single_precision
+from pardiff.numerics.difference_table import difference_table_noise, has_single_precision
 
 T = np.arange(9)
 

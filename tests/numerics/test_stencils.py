@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pardiff.numerics.stencils import Stencil, candidates, differentiation_weights, named
-from pardiff.problem.settings import ORDERS
+from pardiff.problem.options import ORDERS
 
 KNOWN = {
     ("central", 2): [(-1, 2), (0, 1), (1, 2)],

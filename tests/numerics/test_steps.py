@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pardiff.numerics.stencils import candidates, named
 from pardiff.numerics.steps import displacements, fit, power_of_two, spacing, steps
-from pardiff.problem.settings import ORDERS
+from pardiff.problem.options import ORDERS
 
 DTYPES = {2: np.float16, 4: np.float32, 8: np.float64}
 

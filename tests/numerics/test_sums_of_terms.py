@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pardiff.numerics.terms import compensated_sum, moved
+from pardiff.numerics.sums import compensated_sum, moved
 
 numbers = st.lists(st.floats(-1e100, 1e100, allow_subnormal=False), max_size=60).map(np.array)
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 import pardiff
 from pardiff.cli.status import status_lines
 from pardiff.errors import InputError
-from pardiff.planning.budget import least_seen
+from pardiff.planning.budget_tracker import least_seen
 from pardiff.problem.budget import Budget
-from pardiff.storage.audit import Audit
+from pardiff.storage.zarr_ledger import Audit
 
 
 @pytest.mark.parametrize(

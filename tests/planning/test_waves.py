@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pardiff
-from pardiff.planning.plan import make_plan
+from pardiff.planning.cost import make_plan
 from pardiff.planning.waves import MOST_BLOCKS, Wave, block_size
-from pardiff.problem.settings import Settings
+from pardiff.problem.options import Settings
 
 
 @given(st.integers(1, 1000), st.integers(1, 1000))

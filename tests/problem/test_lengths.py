@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pardiff
-from pardiff.problem.lengths import data_lengths
+from pardiff.problem.data_axes import data_lengths
 
 
 def lengths(fun, args=()):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 
 from pardiff.errors import InputError
-from pardiff.problem.parameters import Layout, flatten, parse_gradient, parse_parameters, unflatten
+from pardiff.problem.space import Layout, flatten, parse_gradient, parse_parameters, unflatten
 from pardiff.testing import structures
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pardiff.problem import scratch
+from pardiff.source import scratch
 
 MAKE = """
 import sys, time
-from pardiff.problem.scratch import make_scratch
+from pardiff.source.scratch import make_scratch
 made = make_scratch()
 print(made.name, flush=True)
 time.sleep(float(sys.argv[1]))

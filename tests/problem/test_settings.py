@@ -1,7 +1,7 @@
 import pytest
 
 from pardiff.errors import InputError
-from pardiff.problem.settings import Settings
+from pardiff.problem.options import Settings
 
 
 def test_the_nearer_choice_wins():

@@ -1,9 +1,9 @@
 import pytest
 
 from pardiff.errors import InputError, TargetError
-from pardiff.problem.bundle import Code, execute_file, load_factory, sha256, zip_sources
-from pardiff.problem.job import read_job
-from pardiff.problem.targets import Broken, find_targets, unique_names
+from pardiff.source.bundle import Code, execute_file, load_factory, sha256, zip_sources
+from pardiff.source.job import read_job
+from pardiff.source.targets import Broken, find_targets, unique_names
 
 PROBLEM = """
 import numpy as np, pardiff

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pardiff
-from pardiff.evaluation import estimate
-from pardiff.reconciliation.verdicts import RootMeanSquare, Verdict, combine, judge, worst_status
-from pardiff.storage.schema import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
+from pardiff.comparison.verdicts import RootMeanSquare, Verdict, combine, judge, worst_status
+from pardiff.evaluation import fixed_stencil as estimate
+from pardiff.storage.format import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
 from pardiff.testing import plant, sphere
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
@@ -121,7 +121,7 @@ def test_certified_rtol_is_what_would_pass():
 
     for factor, passes in ((1.001, True), (0.999, False)):
         ledger = pardiff.gradcheck(problem)._ledger
-        from pardiff.reconciliation.reconcile import reconcile
+        from pardiff.comparison.reconcile import reconcile
 
         assert (reconcile(ledger, certified * factor, 0.0).verdict is Verdict.PASS) is passes
 

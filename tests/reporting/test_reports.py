@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import pardiff
-from pardiff.report import RENDERERS
 from pardiff.reporting.html import render_html
 from pardiff.reporting.junit import render_junit
 from pardiff.reporting.markdown import render_markdown
 from pardiff.reporting.terminal import render_terminal
+from pardiff.reporting.write import RENDERERS
 from pardiff.testing import plant, two_layers
 
 GOLDEN = Path(__file__).parent / "golden"

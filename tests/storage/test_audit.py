@@ -16,8 +16,8 @@ from hypothesis import given, settings
 
 import pardiff
 from pardiff.errors import FingerprintError, InputError, NotAnAuditError, StoreError
-from pardiff.storage.audit import Audit, _sealed, remove
-from pardiff.storage.place import Folder
+from pardiff.storage.location.base import Folder
+from pardiff.storage.zarr_ledger import Audit, _sealed, remove
 from pardiff.testing import plant, structures, two_layers
 
 
@@ -288,7 +288,7 @@ def test_damage_is_noticed_and_mended(tmp_path, damage, how):
 
 def test_fresh_removes_nothing_of_the_user(tmp_path):
     """Starting over leaves files that pardiff has not made, and no report of what is gone."""
-    from pardiff.storage.audit import remove
+    from pardiff.storage.zarr_ledger import remove
 
     pardiff.gradcheck(two_layers(), store=tmp_path / "a")
     pardiff.report(tmp_path / "a")

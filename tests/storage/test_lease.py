@@ -9,9 +9,9 @@ import time
 import pytest
 
 from pardiff.errors import StoreError
-from pardiff.storage import lease
-from pardiff.storage.lease import LEASE, Lease
-from pardiff.storage.place import Folder
+from pardiff.storage.location import lease
+from pardiff.storage.location.base import Folder
+from pardiff.storage.location.lease import LEASE, Lease
 
 
 @pytest.fixture(autouse=True)

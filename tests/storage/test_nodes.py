@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from pardiff.storage.nodes import Node, create
+from pardiff.storage.zarr_arrays import Node, create
 
 NODES = {
     "float": (Node("float64", math.nan, (3, 4), (2, 4), ("a", "b"), {"long_name": "x"}), {"fill_value": math.nan}),

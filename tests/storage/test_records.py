@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pardiff.planning.waves import Wave
+from pardiff.storage.format import BlockRecord
 from pardiff.storage.records import Records
-from pardiff.storage.schema import BlockRecord
 
 WAVE = Wave(2, 23, 5)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pardiff.storage.schema import BlockRecord, tile_shape, tiles
+from pardiff.storage.format import BlockRecord, tile_shape, tiles
 
 
 @given(st.lists(st.integers(0, 7), max_size=4).map(tuple), st.integers(1, 40))

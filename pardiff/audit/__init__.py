@@ -1,0 +1,1 @@
+"""An audit, run and opened again: the stages joined."""

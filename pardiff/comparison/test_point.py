@@ -1,0 +1,48 @@
+"""The finding on a test point that hides faults."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pardiff.diagnosis.finding import POSSIBLE, Finding
+from pardiff.diagnosis.hidden_faults import hidden_by_lengths, hidden_by_values, properties
+from pardiff.problem.space import Leaf
+from pardiff.storage.ledger import Ledger, leaf_tiles
+
+MOST = 1 << 14
+"""Entries of an array that are looked at; a larger one is looked at in its first ones, as a line."""
+MOST_ARRAYS = 200
+
+
+def test_point(ledger: Ledger) -> list[Finding]:
+    """What x0, and the derivative at it, would not show; nothing where there is no claim to test."""
+    if not ledger.info["claimed"]:
+        return []
+    leaves = [leaf for leaf in ledger.layout.leaves if leaf.size][:MOST_ARRAYS]
+    named = [(leaf.name, _properties(ledger, leaf)) for leaf in leaves]
+    lengths = [length for leaf in ledger.layout.leaves for length in leaf.shape]
+    values, extents = hidden_by_values(named), hidden_by_lengths(lengths)
+    parts = []
+    if values:
+        moved = ledger.info["settings"].get("jitter")
+        parts.append(values + ("" if moved else "; a jitter of 0.1 tests beside it"))
+    if extents:
+        parts.append(f"{extents}; a problem of another size would show them")
+    if not parts:
+        return []
+    evidence = {"arrays": {name: found for name, found in named if found}}
+    text = f"this point may hide faults: {'; '.join(parts)}"
+    return [Finding("", "test_point", text, evidence, confidence=POSSIBLE)]
+
+
+def _properties(ledger: Ledger, leaf: Leaf) -> list[str]:
+    count = min(leaf.size, MOST)
+    shape = leaf.shape if count == leaf.size else (count,)
+    start, stop = next(leaf_tiles(leaf))
+    x = np.asarray(ledger.read("x0", leaf, start, stop), dtype=float)
+    if stop < count:  # cut into several stretches, which are all long
+        count, shape = stop, (stop,)
+    found = ledger.estimates(leaf.start, leaf.start + count)
+    return properties(
+        x[:count].reshape(shape), found.numerical[:count].reshape(shape), found.uncertainty[:count].reshape(shape)
+    )

@@ -1,0 +1,1 @@
+"""Where audits are kept: folders of a file system, and prefixes of an object store."""

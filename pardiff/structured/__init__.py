@@ -1,0 +1,1 @@
+"""Evaluators that know what one changed parameter reaches: a forward pass as a chain of stages."""
