@@ -6,8 +6,9 @@ The main entry points are `gradcheck`, `gradient`, `Problem` and `problem`; the 
 
 from __future__ import annotations
 
-from pardiff.api import gradcheck, gradient, open_result, plan
-from pardiff.api import reconcile_store as reconcile
+from pardiff.api import gradcheck, gradient, plan, report, sweep
+from pardiff.audit.reopen import open_result
+from pardiff.audit.reopen import reconcile_store as reconcile
 from pardiff.audit.result import GradcheckResult, GradientResult
 from pardiff.batch.run_batch import run
 from pardiff.comparison.verdicts import Verdict
@@ -24,9 +25,11 @@ from pardiff.errors import (
     WorkerError,
 )
 from pardiff.evaluation.incremental import Incremental
+from pardiff.evaluation.step_sweep import StepSweep
 from pardiff.execution.progress import Progress
+from pardiff.planning.cost import Plan
+from pardiff.problem.options import Options
 from pardiff.problem.problem import Problem, problem
-from pardiff.reporting.write import report
 from pardiff.structured.chain import Chain
 from pardiff.structured.losses import SoftmaxCrossEntropy, SquaredError
 from pardiff.structured.stages import Affine, Elementwise
@@ -57,11 +60,14 @@ __all__ = [
     "Incremental",
     "InputError",
     "NotAnAuditError",
+    "Options",
     "PardiffError",
+    "Plan",
     "Problem",
     "Progress",
     "SoftmaxCrossEntropy",
     "SquaredError",
+    "StepSweep",
     "StoreError",
     "TargetError",
     "Verdict",
@@ -75,4 +81,5 @@ __all__ = [
     "reconcile",
     "report",
     "run",
+    "sweep",
 ]

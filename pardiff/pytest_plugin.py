@@ -27,7 +27,7 @@ import pytest
 COUNT = pytest.StashKey[int]()
 
 
-def HIDDEN(info: Any) -> bool:
+def hide_frames(info: Any) -> bool:
     """Whether the frames of this plugin are left out: a report says all, another error needs them."""
     from pardiff.errors import GradientMismatchError
 
@@ -61,7 +61,7 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """
 
     def check(*args: Any, **options: Any) -> Any:
-        __tracebackhide__ = HIDDEN
+        __tracebackhide__ = hide_frames
         return _checked(request.node, lambda: Path(request.getfixturevalue("tmp_path")), args, options)
 
     return check
@@ -97,7 +97,7 @@ def _check_marker(item: pytest.Item, marker: pytest.Mark) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Check what a marked test returns."""
-    __tracebackhide__ = HIDDEN
+    __tracebackhide__ = hide_frames
     if pyfuncitem.get_closest_marker("gradcheck") is None or inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     from pardiff.problem.problem import Problem, ProblemFactory
@@ -124,18 +124,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _empty(store: Path) -> Path:
     """A place for an audit; the one of an earlier run makes way."""
-    from pardiff.storage.zarr_ledger import audit_place, existing, remove
+    from pardiff.storage.audit_folder import audit_location, has_audit
+    from pardiff.storage.zarr_ledger import remove_audit
 
-    place = audit_place(store)
-    if existing(place):
-        with place.locked():
-            remove(place)
+    location = audit_location(store)
+    if has_audit(location):
+        with location.locked():
+            remove_audit(location)
     return store
 
 
 def _checked(item: pytest.Item, folder: Callable[[], Path], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Run a check, keep what there is to keep, and raise if it does not pass."""
-    __tracebackhide__ = HIDDEN
+    __tracebackhide__ = hide_frames
     import pardiff
     from pardiff.reporting.write import write_beside, write_reports
 
@@ -150,9 +151,9 @@ def _checked(item: pytest.Item, folder: Callable[[], Path], args: tuple[Any, ...
         name = re.sub(r"[^\w.-]+", "_", item.nodeid)[:120] + f"-{digest}" + (f".{number}" if number > 1 else "")
         options["store"] = _empty(Path(item.config.rootpath, out, name))
     result = pardiff.gradcheck(*args, **options)
-    if result.place is not None:
-        write_beside(result.summary, result.place)
-        report = f"{result.place.address}/report.html"
+    if result.location is not None:
+        write_beside(result.summary, result.location)
+        report = f"{result.location.address}/report.html"
     elif not result.passed:
         file = folder() / f"gradcheck{number if number > 1 else ''}.html"
         write_reports(result.summary, {"html": file})

@@ -9,7 +9,8 @@ import pardiff
 from benchmarks.accuracy import peers as others
 from benchmarks.accuracy.problems import PROBLEMS
 from pardiff.evaluation.fixed_stencil import KINKED
-from pardiff.problem.space import flatten, parse_gradient, parse_parameters, unflatten
+from pardiff.problem.parsing import parse_gradient, parse_x0
+from pardiff.problem.space import flatten, unflatten
 from pardiff.storage.format import FAIL, KINK, PASS
 
 FAULT = 2e-3
@@ -77,9 +78,9 @@ def _times(gradient, factor):
 
 
 def _flat(case):
-    layout, arrays = parse_parameters(case.x0)
+    space, arrays = parse_x0(case.x0)
     with np.errstate(all="ignore"):
-        return layout, flatten(layout, arrays), parse_gradient(layout, case.grad(case.x0))
+        return space, flatten(arrays), parse_gradient(space, case.grad(case.x0))
 
 
 def _check(fun, gradient, case, **options):
@@ -94,19 +95,19 @@ def measure_pardiff(name, seeds, options, method, scaling="as it is"):
     for seed in range(seeds):
         case = problem.case(seed)
         fun, grad = _scaled(case, scaling)
-        layout, _, truth = _flat(case)
+        space, _, truth = _flat(case)
         truth = truth * SCALINGS[scaling][0]
         result = _check(fun, grad, case, **options)
-        found = result._ledger.estimates(0, layout.size)
+        found = result._ledger.estimates(0, space.size)
         _count(row, result, found, truth, case)
-        row.total += result.nfev / layout.size
+        row.total += result.nfev / space.size
         if scaling == "as it is":
             for coordinate, wrong in faults(truth, seed):
-                claimed = truth.copy()
-                claimed[coordinate] = wrong
-                if _is_tolerated(layout, truth, coordinate, wrong, case):
+                has_analytical = truth.copy()
+                has_analytical[coordinate] = wrong
+                if _is_tolerated(space, truth, coordinate, wrong, case):
                     continue
-                verdict = _verdict(_check(fun, unflatten(layout, claimed), case, **options), coordinate)
+                verdict = _verdict(_check(fun, unflatten(space, has_analytical), case, **options), coordinate)
                 if verdict == KINK and problem.kind == "kink":
                     continue  # between the slopes of a kink, where it is no fault
                 row.faults += 1
@@ -123,12 +124,12 @@ def measure_gradient(name, seeds, rtol):
     row = Row(name, problem.kind, f"pardiff.gradient rtol={rtol:g}")
     for seed in range(seeds):
         case = problem.case(seed)
-        layout, _, truth = _flat(case)
+        space, _, truth = _flat(case)
         with np.errstate(all="ignore"):
             result = pardiff.gradcheck(case.fun, None, case.x0, **{**case.options, "rtol": rtol})
-        found = result._ledger.estimates(0, layout.size)
+        found = result._ledger.estimates(0, space.size)
         _count(row, result, found, truth, case)
-        row.total += result.nfev / layout.size
+        row.total += result.nfev / space.size
     row.passes /= seeds
     row.total /= seeds
     return row
@@ -145,16 +146,16 @@ def faults(truth, seed):
         yield coordinate, change(truth[coordinate])
 
 
-def _is_tolerated(layout, truth, coordinate, wrong, case):
+def _is_tolerated(space, truth, coordinate, wrong, case):
     """Whether a fault is within the tolerance that the check was asked for."""
-    leaf = layout.leaf_of(coordinate)
+    leaf = space.leaf_of(coordinate)
     rms = float(np.sqrt(np.mean(truth[leaf.start : leaf.stop] ** 2)))
     size = max(abs(truth[coordinate]), abs(wrong)) + 1e-3 * rms
     return abs(wrong - truth[coordinate]) <= case.tolerance * size
 
 
 def _verdict(result, coordinate):
-    leaf = result._ledger.layout.leaf_of(coordinate)
+    leaf = result._ledger.space.leaf_of(coordinate)
     return int(result._ledger.array("verdict", leaf).reshape(-1)[coordinate - leaf.start])
 
 
@@ -190,11 +191,11 @@ def measure_peer(name, seeds, peer):
     row = Row(name, problem.kind, peer.name)
     for seed in range(seeds):
         case = problem.case(seed)
-        layout, x, truth = _flat(case)
-        dtypes = [leaf.dtype for leaf in layout.leaves]
+        space, x, truth = _flat(case)
+        dtypes = [leaf.dtype for leaf in space.leaves]
 
-        def fun(point, layout=layout, case=case, dtypes=dtypes):
-            structure = unflatten(layout, point)
+        def fun(point, space=space, case=case, dtypes=dtypes):
+            structure = unflatten(space, point)
             if isinstance(structure, dict):
                 structure = {k: v.astype(d) for (k, v), d in zip(structure.items(), dtypes, strict=True)}
             else:
@@ -211,7 +212,7 @@ def measure_peer(name, seeds, peer):
             allowed = peer.atol + max(peer.rtol, case.tolerance) * np.abs(truth) + known
             row.false_fail += int(np.sum(~(np.abs(numerical - truth) <= allowed)))
             for coordinate, wrong in faults(truth, seed):
-                if _is_tolerated(layout, truth, coordinate, wrong, case):
+                if _is_tolerated(space, truth, coordinate, wrong, case):
                     continue
                 row.faults += 1
                 off = abs(numerical[coordinate] - wrong)

@@ -44,8 +44,8 @@ def judge(fault):
     try:
         result = pardiff.gradcheck(fault.model.fun, fault.grad, fault.model.x0)
     except Exception as error:  # a traceback would tell of a fault that is held back
-        place = None if fault.where is None else False
-        return None, False, place, [pardiff.Finding(fault.array, "raised", repr(error))]
+        location = None if fault.where is None else False
+        return None, False, location, [pardiff.Finding(fault.array, "raised", repr(error))]
     failing = {array.name for array in result.arrays if array.verdict is pardiff.Verdict.FAIL or array.finding}
     seen = not result.passed and (fault.array in failing if fault.array else len(failing) > 1)
     said = [finding for finding in result.findings if finding.array == fault.array]
@@ -75,8 +75,8 @@ def recall(name, verbose):
                 f"{finding.array or 'run'}: {finding.kind} {getattr(finding, 'where', '')} {finding.message}"
                 for finding in said
             )
-            place = f" at {fault.where}" if fault.where else ""
-            expected = f"{fault.array or 'run'}: {' or '.join(sorted(fault.kinds))}{place}"
+            location = f" at {fault.where}" if fault.where else ""
+            expected = f"{fault.array or 'run'}: {' or '.join(sorted(fault.kinds))}{location}"
             print(f"{fault.name} ({fault.model.name})\n  expected {expected}\n  got {got or 'nothing'}")
     return {
         "half": name,

@@ -127,7 +127,7 @@ class Ours:
             whole = time.perf_counter() - begin
         info = result._ledger.info
         start = info["timings"]["start"]
-        n = result._ledger.layout.size
+        n = result._ledger.space.size
         expected = {"incremental": "incremental", "batched": "batched", "plain": "pointwise"}[path]
         return {
             "waves": info["timings"].get("waves", whole - start),

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pardiff.comparison.reconcile import ArrayResult, Entry, Reconciliation, worst
+from pardiff.audit.to_xarray import to_xarray
+from pardiff.comparison.compared import Comparison
+from pardiff.comparison.ranking import Entry, worst
+from pardiff.comparison.reconcile import ArrayResult, Reconciliation
 from pardiff.comparison.self_test import SelfTest, self_test
 from pardiff.comparison.verdicts import Verdict
 from pardiff.diagnosis.finding import Finding
-from pardiff.errors import GradientMismatchError, InputError
-from pardiff.evaluation.fixed_stencil import Estimates
-from pardiff.problem.space import FloatArray, Structure, unflatten
+from pardiff.errors import GradientMismatchError, InputError, closest
+from pardiff.numerics.estimates import Estimates
+from pardiff.problem.named_arrays import in_structure
+from pardiff.problem.space import Structure
 from pardiff.reporting.summary import Summary, summarize
 from pardiff.reporting.terminal import render_terminal
-from pardiff.storage.format import QUANTITIES, VERDICTS
-from pardiff.storage.ledger import Ledger
-from pardiff.storage.location.base import Folder, Place
+from pardiff.reporting.write import render, write_text
+from pardiff.storage.format import VERDICTS
+from pardiff.storage.ledger import Ledger, estimates
+from pardiff.storage.location import LocalFolder, StorageLocation
 
 
 class GradcheckResult:
-    """Outcome of a gradient audit; ``str(result)`` is its report.
+    """Outcome of an audit; ``str(result)`` is its report.
 
     Attributes
     ----------
@@ -41,73 +47,106 @@ class GradcheckResult:
         Forward passes spent, those at x0 included.
     seconds : float
         Wall time.
+    exit_status : int
+        What ``pardiff run`` exits with: 0 pass, 1 mismatch, 3 inconclusive, 4 incomplete.
     folder : Path or None
         Where the audit is kept; None if in memory or in an object store.
-    place : Place or None
+    location : StorageLocation or None
         The same, wherever it is; None if in memory.
+
+    Notes
+    -----
+    ``numerical``, ``analytical``, ``uncertainty``, ``margin``, ``verdicts`` and ``nfev_by_entry`` have the structure
+    of x0. With a ``vjp`` there is such a structure in each place of fun's value, and each of its arrays has an axis of
+    cotangents first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pardiff
+    >>> result = pardiff.gradcheck(lambda x: float(np.sum(x["w"] ** 2)), lambda x: {"w": 2 * x["w"]}, {"w": np.ones(2)})
+    >>> result.verdicts["w"].tolist(), np.allclose(result.numerical["w"], 2)
+    (['pass', 'pass'], True)
     """
 
-    def __init__(self, ledger: Ledger, reconciliation: Reconciliation, place: Place | None = None) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, comparison: Comparison, reconciliation: Reconciliation, location: StorageLocation | None = None
+    ) -> None:
+        self._comparison = comparison
         self._reconciliation = reconciliation
-        self.place = place
-        self.folder = place.path if isinstance(place, Folder) else None
+        self.location = location
+        self.folder: Path | None = location.path if isinstance(location, LocalFolder) else None
         self.verdict = reconciliation.verdict
         self.counts = reconciliation.counts
         self.arrays: tuple[ArrayResult, ...] = reconciliation.arrays
         self.findings: tuple[Finding, ...] = reconciliation.findings
         self.exit_status = reconciliation.exit_status
         self.nfev = reconciliation.nfev
-        self.seconds: float = ledger.info["timings"].get("seconds", math.nan)
+        self.seconds = comparison.ledger.info.timings.seconds
 
     @property
     def passed(self) -> bool:
         """Whether the verdict is PASS."""
         return self.verdict is Verdict.PASS
 
+    @property
+    def comparison(self) -> Comparison:
+        """The audit's ledger, judged; for tools that go on from here."""
+        return self._comparison
+
+    @property
+    def ledger(self) -> Ledger:
+        """The audit's numbers, records and facts; for tools that go on from here."""
+        return self._comparison.ledger
+
     @cached_property
     def numerical(self) -> Structure:
-        """Numerical derivatives in the structure of x0, float64; NaN where there is none."""
-        return self._in_structure(self._estimates.numerical)
+        """Numerical derivatives, float64; NaN where there is none."""
+        return self._estimated("numerical")
 
     @cached_property
     def analytical(self) -> Structure:
-        """Analytical derivatives in the structure of x0, float64; NaN where the problem has none."""
-        layout = self._ledger.layout
-        return layout.structure([self._ledger.array("analytical", leaf) for leaf in layout.leaves])
+        """Analytical derivatives, float64; NaN where the problem has none."""
+        return self._structure([self.ledger.array("analytical", array) for array in self.ledger.arrays])
 
     @cached_property
     def uncertainty(self) -> Structure:
-        """Half widths of the error bars in the structure of x0, in the units of the derivatives."""
-        return self._in_structure(self._estimates.uncertainty)
+        """Half widths of the error bars, in the units of the derivatives."""
+        return self._estimated("uncertainty")
 
     @cached_property
     def margin(self) -> Structure:
         """Distances from the numerical derivatives within which nothing fails; at least the uncertainty."""
-        return self._in_structure(self._estimates.margin)
+        return self._estimated("margin")
 
     @cached_property
     def verdicts(self) -> Structure:
-        """Verdict of each entry in the structure of x0, as the strings that are the keys of ``counts``."""
-        layout, names = self._ledger.layout, np.array(VERDICTS)
-        return layout.structure([names[self._ledger.array("verdict", leaf)] for leaf in layout.leaves])
+        """Verdict of each entry, as the strings that are the keys of ``counts``."""
+        names, codes = np.array(VERDICTS), {}
+        for array in self.ledger.arrays:
+            chunks = self._comparison.chunks(array) if array.size else ()
+            codes[array.name] = np.concatenate([np.empty(0, dtype=np.int8), *(chunk.verdict for chunk in chunks)])
+        return self._structure([names[codes[array.name]].reshape(array.shape) for array in self.ledger.arrays])
 
     @cached_property
     def nfev_by_entry(self) -> Structure:
-        """Forward passes spent on each entry in the structure of x0, int64."""
-        return self._in_structure(self._estimates.nfev.astype(np.int64))
+        """Forward passes that each entry rests on, int64; those of a line serve all of its observables."""
+        return self._estimated("nfev", np.int64)
 
-    @cached_property
-    def _estimates(self) -> Estimates:
-        return self._ledger.estimates(0, self._ledger.layout.size)
+    def _estimated(self, quantity: str, dtype: Any = np.float64) -> Structure:
+        arrays = []
+        for array in self.ledger.arrays:
+            found: Estimates = estimates(self.ledger, array, 0, array.size)
+            arrays.append(getattr(found, quantity).astype(dtype).reshape(array.shape))
+        return self._structure(arrays)
 
-    def _in_structure(self, flat: FloatArray) -> Structure:
-        return unflatten(self._ledger.layout, flat.copy())
+    def _structure(self, arrays: list[NDArray[Any]]) -> Structure:
+        return in_structure(self.ledger.space, self.ledger.info.spec.cotangents, arrays)
 
     @cached_property
     def summary(self) -> Summary:
         """The view model of all reports."""
-        return summarize(self._ledger, self._reconciliation)
+        return summarize(self._comparison, self._reconciliation)
 
     def worst(self, count: int = 10, array: str | None = None) -> list[Entry]:
         """The entries that matter most: wrong ones first, then those nearest to the tolerance.
@@ -122,17 +161,22 @@ class GradcheckResult:
         -------
         list of Entry
             With array, index, label, numerical, analytical, residual, uncertainty and verdict.
-        """
-        names = [result.name for result in self.arrays]
-        if array is not None and array not in names:
-            from pardiff.errors import closest
 
-            raise InputError(f"no array {array!r}; {closest(array, names)}")
-        settings = self._ledger.info["settings"]
-        return worst(self._ledger, self._reconciliation, settings["rtol"], settings["atol"], count, array)
+        Raises
+        ------
+        InputError
+            If there is no such array.
+        """
+        known = self._comparison.arrays
+        chosen = [one for one in known if array in (None, one.name)]
+        if array is not None and not chosen:
+            raise InputError(f"no array {array!r}; {closest(array, [one.name for one in known])}")
+        return worst(self._comparison, count, chosen)
 
     def self_test(self) -> tuple[SelfTest, ...]:
-        """What this audit would not have let pass: known faults, planted in a copy of the claim; fun is not called.
+        """What this audit would not have let pass: known faults, planted in a copy of the analytical derivative.
+
+        fun is not called.
 
         Returns
         -------
@@ -148,8 +192,7 @@ class GradcheckResult:
         >>> test.factor, test.sign, test.slices, test.largest_error < 1e-5
         (4, 4, (4, 4), True)
         """
-        settings = self._ledger.info["settings"]
-        return self_test(self._ledger, settings["rtol"], settings["atol"])
+        return self_test(self._comparison)
 
     def raise_for_verdict(self) -> GradcheckResult:
         """Return the result if it passed; raise `GradientMismatchError` with the report if not."""
@@ -158,27 +201,31 @@ class GradcheckResult:
             raise GradientMismatchError(str(self))
         return self
 
+    def to_dict(self) -> dict[str, Any]:
+        """All that a report says, as plain data for JSON; numbers that are not finite are None."""
+        return self.summary.to_json()
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The report as one page that needs nothing else.
+
+        Parameters
+        ----------
+        path : path or None
+            File to write it to as well.
+
+        Returns
+        -------
+        str
+            The page.
+        """
+        text = render("html", self.summary)
+        if path is not None:
+            write_text(LocalFolder(Path(path).parent), Path(path).name, text)
+        return text
+
     def to_xarray(self) -> Any:
         """The audit as an `xarray.DataTree` with a group per quantity (needs the extra ``pardiff[xarray]``)."""
-        try:
-            import xarray
-        except ImportError:
-            raise InputError("to_xarray needs xarray; pip install 'pardiff[xarray]'") from None
-        if self.place is not None:
-            from pardiff.storage.zarr_ledger import STORE
-
-            store = self.place.zarr(STORE, write=False)
-            return xarray.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
-        groups: dict[str, Any] = {}
-        for quantity in ("x0", *QUANTITIES):
-            attributes = QUANTITIES[quantity].attributes() if quantity in QUANTITIES else {}
-            for leaf in self._ledger.layout.leaves:
-                *parents, name = leaf.name.split("/")
-                dims = [f"{leaf.name}.axis{axis}" for axis in range(len(leaf.shape))]
-                values = self._ledger.array(quantity, leaf)
-                group = groups.setdefault("/".join((quantity, *parents)), {})
-                group[name] = xarray.Variable(dims, values, attributes)
-        return xarray.DataTree.from_dict({path: xarray.Dataset(group) for path, group in groups.items()})
+        return to_xarray(self.ledger, self.location)
 
     def __str__(self) -> str:
         """The terminal report."""

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pardiff.api import open_result
+from pardiff.audit.reopen import open_result
 from pardiff.audit.result import GradcheckResult
 from pardiff.batch.index import read_history
-from pardiff.comparison.diff import Difference, compare
+from pardiff.comparison.diff import Difference, compare_audits
 from pardiff.errors import NotAnAuditError
-from pardiff.storage.location.base import Place, place_of
+from pardiff.storage.audit_folder import audit_location, has_audit
+from pardiff.storage.location import StorageLocation, open_location
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def differences(before: str | Path, after: str | Path) -> Differences:
         if set(theirs) != {""} or set(ours) != {""}:
             raise NotAnAuditError(f"{before} and {after}: one is an audit, the other a folder of them; give two alike")
         return Differences((_pair(theirs[""], ours[""]),), {}, {}, {}, {})
-    was, now = (_last(place_of(address)) for address in (before, after))
+    was, now = (_last(open_location(address)) for address in (before, after))
     stopped = {name: (was.get(name, "not there"), word) for name, word in now.items() if word in NONE}
     stopped = {name: words for name, words in stopped.items() if words[0] not in NONE}
     begun = {name: (word, now[name]) for name, word in was.items() if word in NONE and now.get(name, word) not in NONE}
@@ -69,22 +70,21 @@ NONE = frozenset({"BROKEN", "REFUSED", "INCOMPLETE"})
 """Words for a problem that came to no verdict."""
 
 
-def _last(place: Place) -> dict[str, str]:
+def _last(location: StorageLocation) -> dict[str, str]:
     """What became of each problem of a folder in the last run that it was in."""
-    runs = reversed(read_history(place, RUNS))
+    runs = reversed(read_history(location, RUNS))
     return {name: str(about["verdict"]) for run in runs for name, about in run.problems.items()}
 
 
-def _verdicts(some: Mapping[str, Place], others: Mapping[str, Place]) -> dict[str, str]:
+def _verdicts(some: Mapping[str, StorageLocation], others: Mapping[str, StorageLocation]) -> dict[str, str]:
     """Verdicts of audits that the others have not."""
-    return {name: open_result(place.address).verdict.name for name, place in some.items() if name not in others}
+    return {name: open_result(location.address).verdict.name for name, location in some.items() if name not in others}
 
 
-def _pair(before: Place, after: Place) -> Difference:
+def _pair(before: StorageLocation, after: StorageLocation) -> Difference:
     one, other = open_result(before.address), open_result(after.address)
-    return compare(
-        other.summary.name, one._ledger, other._ledger, (one.verdict.name, other.verdict.name), _findings(other)
-    )
+    verdicts = (one.verdict.name, other.verdict.name)
+    return compare_audits(other.summary.name, one.comparison, other.comparison, verdicts, _findings(other))
 
 
 def _findings(result: GradcheckResult) -> dict[str, str]:
@@ -92,15 +92,13 @@ def _findings(result: GradcheckResult) -> dict[str, str]:
     return {a.name: a.finding.message.partition("; ")[0] for a in result.arrays if a.finding is not None}
 
 
-def _audits(address: str | Path) -> dict[str, Place]:
+def _audits(address: str | Path) -> dict[str, StorageLocation]:
     """Audits at an address by name; one that is the address itself has an empty name."""
-    from pardiff.storage.zarr_ledger import audit_place, existing
-
-    place = audit_place(address)
-    if existing(place):
-        return {"": place}
-    folder = place_of(address)
-    found = {name: folder.child(name) for name in folder.names() if existing(folder.child(name))}
+    location = audit_location(address)
+    if has_audit(location):
+        return {"": location}
+    folder = open_location(address)
+    found = {name: folder.child(name) for name in folder.names() if has_audit(folder.child(name))}
     if not found:
         raise NotAnAuditError(f"{address} is no audit, and holds none")
     return found

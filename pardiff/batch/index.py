@@ -18,7 +18,7 @@ from pardiff.diagnosis.rules import KINDS
 from pardiff.errors import StoreError
 from pardiff.reporting.text import finding_line
 from pardiff.reporting.write import write_text
-from pardiff.storage.location.base import Place
+from pardiff.storage.location import StorageLocation
 from pardiff.storage.provenance import now
 
 BATCH_VERDICT = {0: "PASS", 1: "FAIL", 2: "BROKEN", 3: "INCONCLUSIVE", 4: "INCOMPLETE"}
@@ -39,7 +39,7 @@ class Outcome:
 
     name: str
     target: str
-    place: Place
+    location: StorageLocation
     result: GradcheckResult | None = None
     error: str = ""
     """One sentence, where there is no result."""
@@ -78,7 +78,7 @@ class Run:
         return {"created": self.created, "verdict": self.verdict, "count": len(self.problems), **sums}
 
 
-def write_index(outcomes: Sequence[Outcome], out: Place) -> str:
+def write_index(outcomes: Sequence[Outcome], out: StorageLocation) -> str:
     """Write ``index.html``, ``summary.json`` and ``junit.xml`` of a batch, and remember it; returns the index."""
     from pardiff.reporting.html import render_index
     from pardiff.reporting.junit import render_junit
@@ -133,7 +133,7 @@ def trends(run: Run, before: Sequence[Run]) -> dict[str, str]:
     return found if before else {}
 
 
-def read_history(out: Place, most: int | None = None) -> list[Run]:
+def read_history(out: StorageLocation, most: int | None = None) -> list[Run]:
     """Runs in a folder, the newest first; what cannot be read is left out."""
     try:
         names = sorted(out.listing(HISTORY), reverse=True)[:most]
@@ -159,7 +159,7 @@ def _problem(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"verdict": str(data["verdict"]), **whole}
 
 
-def _remember(out: Place, run: Run) -> None:
+def _remember(out: StorageLocation, run: Run) -> None:
     """Write a file of its own, so that two runs that end together are both kept."""
     stamp = f"{time.time_ns():020d}"  # runs may follow each other within a second
     data = {"created": run.created, "verdict": run.verdict, "problems": run.problems}
@@ -171,7 +171,7 @@ def _remembered(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return {row["name"]: {key: row[key] for key in kept} for row in rows}
 
 
-def _earlier(out: Place, names: set[str]) -> list[dict[str, Any]]:
+def _earlier(out: StorageLocation, names: set[str]) -> list[dict[str, Any]]:
     """Rows of the index that stands there, of problems that were not run this time and still have a report."""
     try:
         rows = json.loads(out.read("summary.json"))["problems"]

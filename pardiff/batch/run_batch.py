@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pardiff.audit.run_audit import audit
+from pardiff.audit.keeping import InStore
+from pardiff.audit.run_audit import run_audit
 from pardiff.batch.index import Outcome, write_index
 from pardiff.comparison.verdicts import worst_status
 from pardiff.errors import FingerprintError, InputError, PardiffError, TargetError
 from pardiff.execution.executors import Executor, open_executor
 from pardiff.execution.progress import Watcher
 from pardiff.logs import event
-from pardiff.problem.options import Settings
+from pardiff.problem.options import Options
 from pardiff.reporting.write import write_beside
 from pardiff.source.bundle import sha256
 from pardiff.source.fingerprint import Source
 from pardiff.source.job import read_job
 from pardiff.source.targets import Broken, Importing, Target, find_targets, unique_names
-from pardiff.storage.location.base import Place, place_of
+from pardiff.storage.location import StorageLocation, open_location
 
 DEFAULT_OUT = "audits"
 MOST_WORKERS = 64
@@ -36,7 +37,7 @@ class Batch:
     """Outcomes of a run; ``exit_status`` is that of the command."""
 
     outcomes: tuple[Outcome, ...]
-    out: Place
+    out: StorageLocation
     index: str | None
     """``index.html``; None where nothing was run."""
     interrupted: bool = False
@@ -164,7 +165,7 @@ def run(
     patience: float | None = None,
     tls: tuple[str | None, str | None, str | None] = (None, None, None),
     insecure: bool = False,
-    options: Settings | None = None,
+    options: Options | None = None,
     progress: Watcher | None = None,
     announce: Callable[[Outcome], None] | None = None,
     begin: Callable[[str], None] | None = None,
@@ -230,8 +231,8 @@ def run(
             end(name)
 
     selection = select(targets, keyword, importing)
-    place = place_of(out or selection.out or DEFAULT_OUT)
-    place.check_usable()
+    location = open_location(out or selection.out or DEFAULT_OUT)
+    location.check_usable()
     outcomes: list[Outcome] = []
     interrupted = False
 
@@ -251,7 +252,7 @@ def run(
         patience,
     )
     for broken in (t for t in selection.targets if isinstance(t, Broken)):
-        note(Outcome(broken.name, broken.text, place.child(broken.name), error=broken.error, status=2))
+        note(Outcome(broken.name, broken.text, location.child(broken.name), error=broken.error, status=2))
     usable = [t for t in selection.targets if isinstance(t, Target)]
     left: list[Outcome] = []
     try:
@@ -260,54 +261,64 @@ def run(
                 if patience is not None:
                     executor.patience = patience
                 for target in usable:
-                    where = place.child(target.name)
+                    where = location.child(target.name)
                     if target.name in (crashed or {}):
                         note(Outcome(target.name, target.text, where, error=(crashed or {})[target.name], status=4))
                         continue
                     if begin is not None:
                         begin(target.name)
                     anew = fresh and target.name not in over
-                    note(_one(target, where, executor, anew, options or Settings(), progress))
+                    note(_one(target, where, executor, anew, options or Options(), progress))
     except KeyboardInterrupt:
         interrupted = True
-        left = _left(usable, outcomes, place, "interrupted, or not begun when the run was", 4)
+        left = _left(usable, outcomes, location, "interrupted, or not begun when the run was", 4)
     except PardiffError as error:  # of the cluster
-        _index([*outcomes, *_left(usable, outcomes, place, str(error), error.exit_status)], place)
+        _index([*outcomes, *_left(usable, outcomes, location, str(error), error.exit_status)], location)
         raise
-    index = _index([*outcomes, *left], place)
-    return Batch(tuple(outcomes), place, index, interrupted)
+    index = _index([*outcomes, *left], location)
+    return Batch(tuple(outcomes), location, index, interrupted)
 
 
-def _left(targets: list[Target], outcomes: list[Outcome], place: Place, error: str, status: int) -> list[Outcome]:
+def _left(
+    targets: list[Target], outcomes: list[Outcome], location: StorageLocation, error: str, status: int
+) -> list[Outcome]:
     """Outcomes of the problems that have none."""
     known = {outcome.name for outcome in outcomes}
     return [
-        Outcome(target.name, target.text, place.child(target.name), error=error, status=status)
+        Outcome(target.name, target.text, location.child(target.name), error=error, status=status)
         for target in targets
         if target.name not in known
     ]
 
 
-def _index(outcomes: list[Outcome], place: Place) -> str | None:
+def _index(outcomes: list[Outcome], location: StorageLocation) -> str | None:
     """Write the index, unless the only problem could not be run and no earlier run has left one."""
-    if len(outcomes) > 1 or any(outcome.result for outcome in outcomes) or place.has("summary.json"):
-        return write_index(outcomes, place)
+    if len(outcomes) > 1 or any(outcome.result for outcome in outcomes) or location.has("summary.json"):
+        return write_index(outcomes, location)
     return None
 
 
 def _one(
-    target: Target, place: Place, executor: Executor, fresh: bool, options: Settings, progress: Watcher | None
+    target: Target,
+    location: StorageLocation,
+    executor: Executor,
+    fresh: bool,
+    options: Options,
+    progress: Watcher | None,
 ) -> Outcome:
     try:
         problem, code, bundle = target.load()
-        settings = options.over(target.settings.over(problem.options))
+        chosen = options.over(target.options.over(problem.options))
         source = Source(target.text, code, bundle, sha256(target.source()))
-        result = audit(problem, target.name, settings, source, place, executor, progress, fresh=fresh)
-        write_beside(result.summary, place)
+        kept = InStore(location, problem, source, fresh)
+        result = run_audit(problem, target.name, chosen, executor, kept, progress)
+        write_beside(result.summary, location)
     except PardiffError as error:
         refused = isinstance(error, FingerprintError)
-        return Outcome(target.name, target.text, place, error=str(error), status=error.exit_status, refused=refused)
+        return Outcome(target.name, target.text, location, error=str(error), status=error.exit_status, refused=refused)
     except Exception as error:  # a defect of pardiff or of what it calls must not stop the batch either
         logging.getLogger("pardiff").exception("unexpected error in %s", target.text)
-        return Outcome(target.name, target.text, place, error=f"unexpected {type(error).__name__}: {error}", status=4)
-    return Outcome(target.name, target.text, place, result, status=result.exit_status)
+        return Outcome(
+            target.name, target.text, location, error=f"unexpected {type(error).__name__}: {error}", status=4
+        )
+    return Outcome(target.name, target.text, location, result, status=result.exit_status)

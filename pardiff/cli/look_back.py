@@ -35,9 +35,9 @@ def diff(before: str, after: str, file: Path | None) -> None:
     for line in lines or ["nothing has changed"]:
         click.echo(printable(line))
     arrays = [array for one in found.pairs for array in one.arrays]
-    failing, mended = sum(array.failing for array in arrays), sum(array.mended for array in arrays)
-    if failing or mended:
-        click.echo(f"in all {failing:,} entries newly failing, {mended:,} newly fixed")
+    failing, fixed = sum(array.failing for array in arrays), sum(array.fixed for array in arrays)
+    if failing or fixed:
+        click.echo(f"in all {failing:,} entries newly failing, {fixed:,} newly fixed")
     if file is not None:
         data = {"pairs": [asdict(one) for one in found.pairs], "removed": found.removed, "added": found.added}
         data["stopped"] = {name: list(words) for name, words in found.stopped.items()}
@@ -59,16 +59,16 @@ def _lines(one: Any) -> list[str]:
             f"{count:,} {words}"
             for count, words in (
                 (array.failing, "newly failing"),
-                (array.mended, "newly fixed"),
+                (array.fixed, "newly fixed"),
                 (0 if one.point else array.changed, "derivatives changed beyond both error bars"),
-                (0 if one.point else array.claims, "claims changed"),
+                (0 if one.point else array.analytical_changed, "claims changed"),
             )
             if count
         ]
         if not counts and array.state == "both":
             continue
         state = [array.state] if array.state != "both" else []
-        most = max(array.failing, array.mended, 0 if one.point else max(array.changed, array.claims))
+        most = max(array.failing, array.fixed, 0 if one.point else max(array.changed, array.analytical_changed))
         named = f" ({', '.join(array.named)}{', …' if most > len(array.named) else ''})"
         now = f"; {array.finding}" if array.failing and array.finding else ""
         told.append(f"  {array.array}: {', '.join([*state, *counts])}{named if array.named else ''}{now}")
@@ -88,12 +88,12 @@ def _option(value: Any) -> str:
 def history(folder: str, most: int) -> None:
     """List the runs of a folder of audits, the newest first, with what has changed from one to the next."""
     from pardiff.batch.index import read_history, trends
-    from pardiff.storage.location.base import place_of
+    from pardiff.storage.location import open_location
 
-    runs = read_history(place_of(folder), most + 1)
+    runs = read_history(open_location(folder), most + 1)
     if not runs:
         try:
-            names = place_of(folder).names()
+            names = open_location(folder).names()
         except StoreError:
             names = []
         known = f"; it holds {', '.join(names[:4])}" if names else ""

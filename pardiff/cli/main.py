@@ -15,12 +15,12 @@ from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.guard import GUARD, guard, leave_now, open_streams
 from pardiff.cli.interrupts import SIGNALS, interruptible
 from pardiff.cli.look_back import diff, history
-from pardiff.cli.option_flags import settings_options
+from pardiff.cli.option_flags import options_flags
 from pardiff.cli.output import print_batch, print_report, write_step_summary
 from pardiff.errors import PardiffError, TargetError
 from pardiff.execution.progress import Progress
 from pardiff.logs import LEVELS, configure
-from pardiff.problem.options import Settings
+from pardiff.problem.options import Options
 
 
 @click.group("pardiff", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -77,7 +77,7 @@ def _targets(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--patience", type=float, metavar="SECONDS", help="How long to wait for a lost scheduler or worker.")
 @click.option("--log", metavar="FILE", help="Append what happens, as JSON lines, here and in embedded workers.")
 @click.option("--log-level", type=click.Choice(LEVELS), help="Least level of what is logged.  [default: info]")
-@settings_options
+@options_flags
 def run(
     targets: tuple[str, ...],
     out: str | None,
@@ -122,7 +122,7 @@ def run(
             patience=patience,
             tls=(tls_ca, tls_cert, tls_key),
             insecure=insecure,
-            options=Settings(**options),
+            options=Options(**options),
             progress=told,
             announce=_announce,
             begin=GUARD.begin,
@@ -135,7 +135,7 @@ def run(
         print_batch(batch.outcomes)
     if batch.interrupted:
         click.echo(f"pardiff: {INTERRUPTED}", err=True)
-    reports = [f"{o.place.address}/report.html" for o in batch.outcomes if o.result]
+    reports = [f"{o.location.address}/report.html" for o in batch.outcomes if o.result]
     if len(batch.outcomes) > 1 and batch.index:
         click.echo(f"\nindex: {batch.index}")
     elif reports:
@@ -162,7 +162,7 @@ def _announce(outcome: Any) -> None:
 @cli.command()
 @_targets
 @click.option("--workers", type=int, help="Worker processes to plan for.  [default: one per core]")
-@settings_options
+@options_flags
 def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options: Any) -> None:
     """Tell what an audit would cost, from a few calls of fun."""
     from pardiff.api import plan as make
@@ -174,30 +174,30 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
 
     rows: list[list[str]] = []
     broken: list[tuple[str, PardiffError]] = []
-    doubts: list[str] = []
+    fallbacks: list[str] = []
     for target in select(targets, keyword).targets:
         try:
             if isinstance(target, Broken):
                 raise TargetError(target.error)
-            settings = Settings(**options).over(target.settings)
+            chosen = Options(**options).over(target.options)
             found = make(
                 target.load()[0],
                 workers=max(1, workers or os.cpu_count() or 1),
                 name=target.name,
-                options=settings,
+                options=chosen,
             )
         except PardiffError as error:
             broken.append((target.text, error))
             continue
         each = found.seconds_per_pass
-        if found.doubt:
-            doubts.append(f"{found.name}: the fast path would not be taken: {found.doubt}")
+        if found.fallback_reason:
+            fallbacks.append(f"{found.name}: the fast path would not be taken: {found.fallback_reason}")
         rows.append(
             [
                 found.name,
                 f"{found.parameters:,}",
                 f"{found.passes:,}",
-                f"{each * 1e3:.3g} ms{'' if found.path == 'pointwise' else f' {found.path}'}",
+                f"{each * 1e3:.3g} ms{'' if found.strategy == 'pointwise' else f' {found.strategy}'}",
                 f"{found.blocks:,} × {found.block_size:,}",
                 f"{found.bytes / 1e6:,.1f} MB",
                 f"{duration(found.seconds) if found.seconds >= 1 else f'{found.seconds:.2g} s'}",
@@ -219,8 +219,8 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
             "\nPasses of the first wave, and the time that they take. Parameters that it leaves open cost 4 to 30 more "
             "each, and a start some dozens to hundreds; workers take about a second to start."
         )
-    for doubt in doubts:
-        click.echo(printable(doubt))
+    for fallback_reason in fallbacks:
+        click.echo(printable(fallback_reason))
     for text, failure in broken:
         prefix = "" if str(failure).startswith(text) else f"{text}: "
         click.echo(printable(f"pardiff: {prefix}{failure}"), err=True)
@@ -233,9 +233,9 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
 def status(store: str, verify: bool) -> None:
     """Tell how far an audit is, from its store alone. Exit status 4 while it is not complete, or if it is damaged."""
     from pardiff.cli.status import status_lines
-    from pardiff.storage.zarr_ledger import Audit
+    from pardiff.storage.zarr_ledger import ZarrLedger
 
-    lines, whole = status_lines(Audit.open(store), verify=verify)
+    lines, whole = status_lines(ZarrLedger.open(store), verify=verify)
     click.echo("\n".join(lines))
     sys.exit(0 if whole else 4)
 
@@ -249,12 +249,12 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
 
     The verdicts, the tolerances and the reports of the audit are those of the last comparison.
     """
-    from pardiff.api import reconcile_store
+    from pardiff.audit.reopen import reconcile_store
     from pardiff.reporting.write import write_beside
 
     result = reconcile_store(store, rtol=rtol, atol=atol)
-    assert result.place is not None
-    write_beside(result.summary, result.place)
+    assert result.location is not None
+    write_beside(result.summary, result.location)
     print_report(str(result))
     sys.exit(result.exit_status)
 
@@ -267,7 +267,7 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
 @click.option("--junit", type=click.Path(path_type=Path), help="For CI.")
 def report(stores: tuple[str, ...], **files: Path | None) -> None:
     """Write reports of audits; without a flag, all kinds beside each."""
-    from pardiff.reporting.write import report as write
+    from pardiff.api import report as write
 
     if len(stores) > 1 and any(files.values()):
         raise click.UsageError("a file to write goes with one STORE; without a flag each report goes beside its audit")
@@ -289,7 +289,7 @@ def show(store: str, worst: int, array: str | None, sweep: str | None, target: s
     """
     from dataclasses import replace
 
-    from pardiff.api import open_result
+    from pardiff.audit.reopen import open_result
     from pardiff.reporting.terminal import render_terminal
 
     result = open_result(store)
@@ -353,7 +353,7 @@ def demo(out: str, workers: int | None) -> None:
         )
     for outcome in batch.outcomes:
         if outcome.result:
-            click.echo(f"report: {outcome.place.address}/report.html")
+            click.echo(f"report: {outcome.location.address}/report.html")
     if batch.index:
         click.echo(f"index:  {batch.index}")
     click.echo(

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pardiff.comparison.compared import Stretch, stretches
-from pardiff.comparison.gather import gather, share, vectors
+from pardiff.comparison.compared import Comparison
+from pardiff.comparison.gather import Part, gather, share, vectors
 from pardiff.diagnosis.across import Case, across
 from pardiff.diagnosis.evidence import Evidence
-from pardiff.diagnosis.finding import LIKELY, POSSIBLE, Finding
+from pardiff.diagnosis.finding import CERTAIN, LIKELY, POSSIBLE, Finding
 from pardiff.diagnosis.rules import Diagnosis, diagnose
-from pardiff.evaluation.fixed_stencil import KINKED
-from pardiff.problem.space import FloatArray, Leaf, label
+from pardiff.numerics.estimates import KINKED
+from pardiff.problem.named_arrays import NamedArray
 from pardiff.storage.format import FAIL
-from pardiff.storage.ledger import Ledger, leaf_tiles
+from pardiff.storage.ledger import Ledger, array_chunks
 
 MOST_ARRAYS = 100
 """Failing arrays that are diagnosed; of more, the first ones."""
@@ -28,7 +27,13 @@ MOST_SIZES = 1000
 MOST_OWNERS = 3
 """Lengths of axes by which factors are named."""
 NEAR = 10.0
-"""Error bars within which a claim that fails without a pattern casts doubt on the bar."""
+"""Error bars within which a derivative that fails without a pattern casts doubt on the bar."""
+NAMED = 3
+"""Entries that are named."""
+LONGEST = 60
+"""Characters of the part of an array that a sentence begins with."""
+SAME = 1e-12
+"""Relative difference of products with different cotangents that are the same."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,13 @@ class Diagnosed:
 class Failing:
     """An array that fails, with the sentence that says where."""
 
-    leaf: Leaf
-    rms: float
+    array: NamedArray
     message: str
     evidence: dict[str, Any]
 
 
 def diagnose_arrays(
-    ledger: Ledger, failing: Sequence[Failing], wrong: Sequence[str], passing: Sequence[str], rtol: float, atol: float
+    comparison: Comparison, failing: Sequence[Failing], wrong: Sequence[str], passing: Sequence[str]
 ) -> Diagnosed:
     """Say what is wrong with arrays that fail.
 
@@ -59,30 +63,36 @@ def diagnose_arrays(
     ----------
     failing : sequence of Failing
     wrong, passing : sequence of str
-        Names of all arrays that are wrong, those with claims that are not finite among them, and of those that pass.
-    rtol, atol : float
+        Names of all arrays that are wrong, those whose analytical derivative is not finite among them, and of those
+        that pass.
     """
-    names = [leaf.name for leaf in ledger.layout.leaves if leaf.size]
+    ledger = comparison.ledger
+    names = [array.name for array in comparison.arrays]
     sizes = _sizes(ledger)
-    others = vectors(ledger, ledger.layout.leaves)
-    cases, by_array = [], {}
-    for array in failing[:MOST_ARRAYS]:
+    others = vectors(ledger)
+    cases: list[Case] = []
+    by_array: dict[str, list[Finding]] = {}
+    for one in failing[:MOST_ARRAYS]:
         most = share(min(len(failing), MOST_ARRAYS))
-        parts = _Parts(ledger, array, rtol, atol)
-        evidence = gather(ledger, array.leaf, parts, array.rms, rtol, most, others)
+        parts = _Parts(comparison, one.array)
+        evidence = gather(comparison, one.array, parts, most, others)
         if not (evidence.fail & evidence.known).any():
             continue
         found = _diagnosed(evidence, sizes)
         if not found:
             continue
-        if parts.kinks == parts.fails:
+        if _ignores_cotangent(ledger, one.array):
+            found = [_cotangent()]
+        elif parts.kinks == parts.fails:
             found = [_kink()]
         elif found[0].kind in ("unstructured", "elements") and parts.nearest < NEAR:
             found = [_doubtful(parts.nearest)]
         cases.append(Case(evidence, found, parts.norm))
-        by_array[array.leaf.name] = [_finding(array, number, one, evidence) for number, one in enumerate(found)]
-    norm = math.hypot(*(_norm(ledger, leaf) for leaf in ledger.layout.leaves)) if len(cases) > 1 else 0.0
-    return Diagnosed(by_array, across(cases, names, wrong, passing, norm, sizes))
+        by_array[one.array.name] = [_finding(one, number, each, evidence) for number, each in enumerate(found)]
+    norm = math.hypot(*(_norm(ledger, array) for array in ledger.arrays)) if len(cases) > 1 else 0.0
+    # what arrays have in common is said of gradients; pairs of an output and an array are no layers
+    together = across(cases, names, wrong, passing, norm, sizes) if ledger.info.spec.cotangents is None else []
+    return Diagnosed(by_array, together)
 
 
 def _diagnosed(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
@@ -96,30 +106,57 @@ def _diagnosed(evidence: Evidence, sizes: Mapping[int, str]) -> list[Diagnosis]:
 
 
 class _Parts:
-    """Goes through the stretches of an array, and takes note of what they are."""
+    """Goes through an array, or through the products with the one cotangent at which most fails, and takes note."""
 
-    def __init__(self, ledger: Ledger, array: Failing, rtol: float, atol: float) -> None:
-        self._source = (ledger, array.leaf, array.rms, rtol, atol)
+    def __init__(self, comparison: Comparison, array: NamedArray) -> None:
+        self._comparison, self._array = comparison, array
         self.fails = self.kinks = 0
         self.nearest = 0.0
-        """Largest distance of a failing claim from the derivative, in error bars."""
+        """Largest distance of a failing derivative from the numerical one, in error bars."""
         self.norm = 0.0
+        counts = np.zeros(array.probes, dtype=np.int64)
+        for chunk in comparison.chunks(array) if array.probes > 1 else ():
+            probe = (chunk.start + np.flatnonzero(chunk.verdict == FAIL)) // array.leaf.size
+            counts += np.bincount(probe, minlength=array.probes)
+        self.probe = int(np.argmax(counts))
+        """The cotangent."""
 
-    def __call__(self) -> Iterator[tuple[int, FloatArray, FloatArray, FloatArray, NDArray[np.int8]]]:
+    def __call__(self) -> Iterator[Part]:
         self.fails = self.kinks = 0
         self.nearest = self.norm = 0.0
-        for part in stretches(*self._source):
-            self._note(part)
-            yield part.start, part.analytical, part.numerical, part.uncertainty, part.verdict
+        low, high = self.probe * self._array.leaf.size, (self.probe + 1) * self._array.leaf.size
+        for chunk in self._comparison.chunks(self._array):
+            rows = slice(max(low - chunk.start, 0), max(high - chunk.start, 0))
+            verdict = chunk.verdict[rows]
+            if not len(verdict):
+                continue
+            fail = verdict == FAIL
+            analytical, bar = chunk.analytical[rows], chunk.uncertainty[rows]
+            self.fails += int(np.count_nonzero(fail))
+            self.kinks += int(np.count_nonzero(fail & (chunk.state[rows] == KINKED)))
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                bars = np.abs(chunk.residual[rows][fail]) / bar[fail]
+                self.norm = math.hypot(self.norm, float(np.linalg.norm(analytical[np.isfinite(analytical)])))
+            self.nearest = max(self.nearest, float(np.nan_to_num(bars, nan=np.inf).max(initial=0.0)))
+            yield max(chunk.start - low, 0), analytical, chunk.numerical[rows], bar, verdict
 
-    def _note(self, part: Stretch) -> None:
-        rows = part.verdict == FAIL
-        self.fails += int(np.count_nonzero(rows))
-        self.kinks += int(np.count_nonzero(rows & (part.state == KINKED)))
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            bars = np.abs(part.residual[rows]) / part.uncertainty[rows]
-            self.norm = math.hypot(self.norm, float(np.linalg.norm(part.analytical[np.isfinite(part.analytical)])))
-        self.nearest = max(self.nearest, float(np.nan_to_num(bars, nan=np.inf).max(initial=0.0)))
+
+def _ignores_cotangent(ledger: Ledger, array: NamedArray) -> bool:
+    """Whether all cotangents have the same product, which is not zero: a pullback is linear in its cotangent."""
+    if array.probes < 2:
+        return False
+    products = ledger.array("analytical", array)
+    size = np.abs(products).max(initial=0.0)
+    with np.errstate(invalid="ignore"):
+        return bool(size > 0 and (np.abs(products - products[:1]) <= SAME * size).all())
+
+
+def _cotangent() -> Diagnosis:
+    says = (
+        "is the same for every cotangent: vjp ignores u. It must return the derivative of sum(u * y), which is "
+        "proportional to u"
+    )
+    return Diagnosis("cotangent", says, "", CERTAIN, 0, "", {})
 
 
 def _kink() -> Diagnosis:
@@ -132,17 +169,16 @@ def _kink() -> Diagnosis:
 
 def _doubtful(bars: float) -> Diagnosis:
     says = (
-        f"is within {bars:.1f} error bars of the derivative wherever it fails, and in no pattern: the bars may be "
+        f"is within {bars:.1f} error bars of the numerical one wherever it fails, and in no pattern: the bars may be "
         f"too narrow here, see the derivatives at many steps"
     )
     return Diagnosis("numerical", says, "", POSSIBLE, 0, "", {"bars": bars})
 
 
-def _finding(array: Failing, number: int, found: Diagnosis, evidence: Evidence) -> Finding:
-    name = array.leaf.name
-    subject = found.where if found.where else "the claim" if number == 0 else "the rest"
-    if len(subject) > 60:
-        subject = f"{subject[:57]}…"
+def _finding(failing: Failing, number: int, found: Diagnosis, evidence: Evidence) -> Finding:
+    subject = found.where if found.where else "the analytical derivative" if number == 0 else "the rest"
+    if len(subject) > LONGEST:
+        subject = f"{subject[: LONGEST - 3]}…"
     text = f"{subject} {found.says}"
     if found.rival:
         text += f" (or it {found.rival})"
@@ -151,49 +187,46 @@ def _finding(array: Failing, number: int, found: Diagnosis, evidence: Evidence) 
     if not evidence.is_whole:
         text += f" (looked at in {evidence.a.size:,} of {math.prod(evidence.shape):,} entries)"
     if number == 0:
-        text += f"; {array.message}"
-    numbers = {**(array.evidence if number == 0 else {}), **found.numbers, "explained": found.explained}
-    return Finding(name, found.kind, text, numbers, found.where, found.confidence)
+        text += f"; {failing.message}"
+    numbers = {**(failing.evidence if number == 0 else {}), **found.numbers, "explained": found.explained}
+    return Finding(failing.array.name, found.kind, text, numbers, found.where, found.confidence)
 
 
-def nonfinite_claims(ledger: Ledger, leaf: Leaf, counts: Mapping[str, int], wrong: int) -> list[Finding]:
-    """Where a claim is not finite, of an array of which other entries fail too."""
+def nonfinite_analytical(
+    comparison: Comparison, array: NamedArray, counts: Mapping[str, int], wrong: int
+) -> list[Finding]:
+    """Where the analytical derivative is not finite, of an array of which other entries fail too."""
     number = wrong - counts["fail"]
     if not counts["fail"] or number <= 0:
         return []
     labels: list[str] = []
-    for start, stop in leaf_tiles(leaf):
-        rows = np.flatnonzero(~np.isfinite(ledger.read("analytical", leaf, start, stop)))
-        places = (np.unravel_index(start + int(row), leaf.shape) for row in rows[:NAMED])
-        labels += [label(leaf.name, tuple(int(i) for i in place)) for place in places]
+    for start, stop in array_chunks(array):
+        rows = np.flatnonzero(~np.isfinite(comparison.ledger.read("analytical", array, start, stop)))
+        labels += [array.label(start + int(row)) for row in rows[:NAMED]]
     some = ", ".join(labels[:NAMED]) + (", …" if number > NAMED else "")
-    message = f"the claim is not a finite number at {number:,} of {leaf.size:,} entries: {some}"
-    return [Finding(leaf.name, "nonfinite", message, {"count": number})]
-
-
-NAMED = 3
-"""Entries that are named."""
+    message = f"the analytical derivative is not a finite number at {number:,} of {array.size:,} entries: {some}"
+    return [Finding(array.name, "nonfinite", message, {"count": number})]
 
 
 def _sizes(ledger: Ledger) -> dict[int, str]:
     """Lengths of axes and sizes of arrays, with whose they are: of the data, of x0, and of whole arrays of it."""
     owners: dict[int, list[str]] = {}
-    for length, of in ledger.info["start"]["lengths"]:
+    for length, of in ledger.info.facts.lengths:
         owners.setdefault(length, []).append(of)
-    for leaf in ledger.layout.leaves[:MOST_SIZES]:
+    for leaf in ledger.space.leaves[:MOST_SIZES]:
         for axis, length in enumerate(leaf.shape):
             of = f"axis {axis} of {leaf.name}" if len(leaf.shape) > 1 else leaf.name
             owners.setdefault(length, []).append(of)
-    for leaf in ledger.layout.leaves[:MOST_SIZES]:
+    for leaf in ledger.space.leaves[:MOST_SIZES]:
         if len(leaf.shape) > 1:
             owners.setdefault(leaf.size, [f"{leaf.name}, taken flat"])
     return {length: " or ".join(some[:MOST_OWNERS]) for length, some in owners.items()}
 
 
-def _norm(ledger: Ledger, leaf: Leaf) -> float:
-    """Euclidean norm of a claim."""
+def _norm(ledger: Ledger, array: NamedArray) -> float:
+    """Euclidean norm of an analytical derivative."""
     total = 0.0
-    for start, stop in leaf_tiles(leaf):
+    for start, stop in array_chunks(array):
         with np.errstate(over="ignore", invalid="ignore"):
-            total = math.hypot(total, float(np.linalg.norm(ledger.read("analytical", leaf, start, stop))))
+            total = math.hypot(total, float(np.linalg.norm(ledger.read("analytical", array, start, stop))))
     return total

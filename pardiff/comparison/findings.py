@@ -5,108 +5,111 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pardiff.comparison.ranking import Entry
 from pardiff.diagnosis.finding import Finding
+from pardiff.evaluation.baseline import Facts
 from pardiff.evaluation.noise import CONFIDENCE
 from pardiff.planning.budget_tracker import CONFIDENCE as SEEN
 from pardiff.planning.budget_tracker import least_seen
 from pardiff.problem.space import FloatArray
 from pardiff.storage.ledger import Ledger
 
-SAME_VALUE, SAME_SINGLE = 1e-10, 1e-5
-"""Relative difference of values of fun up to which other hardware or libraries may explain it; in single precision."""
-
-
 NAMED = 3
 """Entries of an array that are named."""
 CRASHES = ("fun ended the process", "fun did not come back", "fun was not tried")
 """How the reasons begin why fun has no value, where it is not that it raised."""
+SECOND_LOOK = "an entry fails only after a second look, which refine='none' or a budget has left out"
 
 
 def array_finding(
     name: str,
     size: int,
     counts: Mapping[str, int],
-    wrong_claims: int,
-    worst: Sequence[Mapping[str, Any]],
+    wrong_analytical: int,
+    worst: Sequence[Entry],
     rtol: float,
-    start: Mapping[str, Any],
+    facts: Facts,
 ) -> Finding:
     """The gravest thing to be said of an array that did not pass.
 
     Parameters
     ----------
-    wrong_claims : int
+    wrong_analytical : int
         Entries where the analytical derivative is not finite although fun can be differentiated.
-    worst : sequence of mappings
-        Its worst entries, as fields of `Entry`; those of the gravest verdict are named.
+    worst : sequence of Entry
+        Its worst entries; those of the gravest verdict are named.
     rtol : float
         The smallest relative tolerance with which it would pass; infinite if there is none.
-    start : mapping
+    facts : Facts
         What is known of fun's values: whether they repeat, and their precision.
     """
     first = worst[0]
-    named = [entry["label"] for entry in worst if entry["verdict"] == first["verdict"]][:NAMED]
-    labels = ", ".join(named)
-    of = _entries(size)
-    values = f"{first['label']} is {first['analytical']:.6g} analytically, {_numerical(first)} numerically"
-    if counts["fail"]:
-        kind = "mismatch"
-        differ = "differs" if counts["fail"] == 1 else "differ"
-        values = f"{first['analytical']:.6g} analytically, {_numerical(first)} numerically"
-        most = "most of all " if counts["fail"] > 1 else ""
-        message = f"{counts['fail']:,} of {of} {differ}, {most}{first['label']}: {values}"
-    elif wrong_claims:
-        kind = "nonfinite"
-        message = f"the analytical derivative is not finite at {wrong_claims:,} of {of}: {labels}"
-    elif counts["error"]:
-        kind = "error"
-        message = f"fun failed at {counts['error']:,} of {of}: {labels}"
-    elif counts["missing"]:
-        kind = "incomplete"
-        verb = "has" if counts["missing"] == 1 else "have"
-        message = f"{counts['missing']:,} of {of} {verb} no numerical derivative yet"
-        open_ = worst[-1]
-        if open_["verdict"] == "inconclusive" and _differs(open_):
-            message += (
-                f"; {open_['label']} differs ({open_['analytical']:.6g} analytically, {_numerical(open_)} numerically)"
-                f", but nothing fails without a second look, which refine='none' or a budget has left out"
-            )
-    elif counts["nonfinite"]:
-        kind = "nonfinite"
-        message = f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
-    elif counts["kink"] + counts["pass"] == size:
-        kind = "kink"
-        lie = "lies" if counts["kink"] == 1 else "lie"
-        message = (
-            f"{counts['kink']:,} of {of} {lie} at a kink of fun, where any slope between those on its two sides is as "
-            f"good: {values}"
-        )
-    elif math.isnan(first["numerical"]):
-        kind = "inconclusive"
-        message = f"bounds leave no room for a step at {labels}"
-    elif _differs(first):
-        kind = "inconclusive"
-        message = (
-            f"{counts['inconclusive']:,} of {of} are open: {values}, which is more than tolerance and error bar allow, "
-            f"but nothing fails without a second look, which refine='none' or a budget has left out"
-        )
-    else:
-        kind = "inconclusive"
-        message = (
-            f"{counts['inconclusive']:,} of {of} cannot be decided, as the error bar exceeds the tolerance: {values}; "
-            f"{_remedy(first, rtol, start)}"
-        )
+    named = [entry.label for entry in worst if entry.verdict == first.verdict][:NAMED]
+    kind, message = _gravest(size, counts, wrong_analytical, worst, named, rtol, facts)
     return Finding(name, kind, message + _coverage(size, counts["missing"]), {"counts": dict(counts), "worst": named})
 
 
-def _differs(entry: Mapping[str, Any]) -> bool:
-    """Whether a claim is farther from the derivative than tolerance and error bar allow."""
-    return bool(abs(entry["residual"]) > entry["tolerance"] + entry["uncertainty"])
+def _gravest(
+    size: int,
+    counts: Mapping[str, int],
+    wrong_analytical: int,
+    worst: Sequence[Entry],
+    named: Sequence[str],
+    rtol: float,
+    facts: Facts,
+) -> tuple[str, str]:
+    """Kind and sentence."""
+    first, labels, of = worst[0], ", ".join(named), _entries(size)
+    values = f"{first.label} is {first.analytical:.6g} analytically, {_numerical(first)} numerically"
+    if counts["fail"]:
+        differ = "differs" if counts["fail"] == 1 else "differ"
+        values = f"{first.analytical:.6g} analytically, {_numerical(first)} numerically"
+        most = "most of all " if counts["fail"] > 1 else ""
+        return "mismatch", f"{counts['fail']:,} of {of} {differ}, {most}{first.label}: {values}"
+    if wrong_analytical:
+        return "nonfinite", f"the analytical derivative is not finite at {wrong_analytical:,} of {of}: {labels}"
+    if counts["error"]:
+        return "error", f"fun failed at {counts['error']:,} of {of}: {labels}"
+    if counts["missing"]:
+        return "incomplete", _incomplete(counts["missing"], of, worst[-1])
+    if counts["nonfinite"]:
+        return "nonfinite", f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
+    if counts["kink"] + counts["pass"] == size:
+        lie = "lies" if counts["kink"] == 1 else "lie"
+        return "kink", (
+            f"{counts['kink']:,} of {of} {lie} at a kink of fun, where any slope between those on its two sides is as "
+            f"good: {values}"
+        )
+    if math.isnan(first.numerical):
+        return "inconclusive", f"bounds leave no room for a step at {labels}"
+    if _differs(first):
+        return "inconclusive", (
+            f"{counts['inconclusive']:,} of {of} are open: {values}. The difference exceeds the tolerance plus the "
+            f"error bar, but {SECOND_LOOK}"
+        )
+    return "inconclusive", (
+        f"{counts['inconclusive']:,} of {of} cannot be decided, as the error bar exceeds the tolerance: {values}; "
+        f"{_remedy(first, rtol, facts)}"
+    )
+
+
+def _incomplete(missing: int, of: str, open_entry: Entry) -> str:
+    message = f"{missing:,} of {of} {'has' if missing == 1 else 'have'} no numerical derivative yet"
+    if open_entry.verdict == "inconclusive" and _differs(open_entry):
+        message += (
+            f"; {open_entry.label} differs ({open_entry.analytical:.6g} analytically, {_numerical(open_entry)} "
+            f"numerically), but {SECOND_LOOK}"
+        )
+    return message
+
+
+def _differs(entry: Entry) -> bool:
+    """Whether the two derivatives are farther apart than tolerance and error bar allow."""
+    return abs(entry.residual) > entry.tolerance + entry.uncertainty
 
 
 def _coverage(size: int, missing: int) -> str:
@@ -122,123 +125,144 @@ def _coverage(size: int, missing: int) -> str:
     return f"; {1 - missing / size:.1%} are checked{seen}"
 
 
-def _numerical(entry: Mapping[str, Any]) -> str:
-    if entry["state"] == "kink":
-        low, high = (entry["numerical"] + side * entry["uncertainty"] for side in (-1, 1))
+def _numerical(entry: Entry) -> str:
+    if entry.state == "kink":
+        low, high = (entry.numerical + side * entry.uncertainty for side in (-1, 1))
         return f"from {low:.4g} to {high:.4g} (a kink of fun)"
-    return f"{entry['numerical']:.6g} ± {entry['uncertainty']:.1g}"
+    return f"{entry.numerical:.6g} ± {entry.uncertainty:.1g}"
 
 
-def _remedy(entry: Mapping[str, Any], rtol: float, start: Mapping[str, Any]) -> str:
+def _remedy(entry: Entry, rtol: float, facts: Facts) -> str:
     """What would let an undecided array pass, as far as is known."""
-    reach = abs(entry["residual"]) + entry["uncertainty"]
-    if start["value"] != start["repeat"]:
+    reach = abs(entry.residual) + entry.uncertainty
+    if not facts.deterministic:
         return "fix the seed of fun, or average it over many"
-    if start["single_precision"]:
+    if facts.single_precision:
         return "evaluate fun in float64" + (f", or give an rtol of {rtol:.1e}" if rtol < 0.1 else "")
-    if abs(entry["analytical"]) <= entry["uncertainty"] or not rtol < 1:
+    if abs(entry.analytical) <= entry.uncertainty or not rtol < 1:
         return f"if a derivative of this size is as good as none, an atol of {reach:.1e} would pass it"
     return f"an rtol of {rtol:.1e} would pass, or try a higher order, or a fun of higher precision"
 
 
 def run_findings(ledger: Ledger) -> list[Finding]:
     """What the values of fun at x0, and its errors, say about the run."""
-    findings = []
-    start = ledger.info["start"]
-    value, repeat = start["value"], start["repeat"]
-    if value != repeat:
-        message = (
-            f"fun is not deterministic: called twice at x0 it gave {value!r} and {repeat!r}; its values scatter by "
-            f"{start['sigma']:.1e}, for which the error bars of all entries together allow with {CONFIDENCE:.0%} "
-            f"confidence; fix its seed to certify more"
-        )
-        findings.append(Finding("", "nondeterministic", message, {"values": [value, repeat], "sigma": start["sigma"]}))
-    if start["unsteady"]:
-        names = ", ".join(start["unsteady"][:4])
-        message = (
-            f"grad is not deterministic: called twice at x0 it gave different derivatives in {names}; what is said of "
-            f"the claim is of the first"
-        )
-        findings.append(Finding("", "nondeterministic", message, {"arrays": start["unsteady"]}))
-    findings += [Finding("", "environment", message) for message in ledger.info.get("environment", [])]
-    if start["doubt"]:
-        message = f"the fast path was not taken, fun was called for every pass: {start['doubt']}"
+    facts, environment = ledger.info.facts, ledger.info.environment
+    findings = [*_nondeterministic(ledger), *(Finding("", "environment", message) for message in environment)]
+    if facts.fallback_reason:
+        message = f"the fast path was not taken, fun was called for every pass: {facts.fallback_reason}"
         findings.append(Finding("", "fast_path", message))
-    if start["single_precision"] and start["path"] != "incremental":
+    if facts.integers:
+        names = ", ".join(facts.integers[:4])
+        message = f"x0 holds integers in {names}: fun was evaluated at the same numbers as float64"
+        findings.append(Finding("", "precision", message, {"arrays": list(facts.integers)}))
+    if not ledger.space.size:
+        findings.append(Finding("", "empty", "x0 has no entries, so that there was nothing to check"))
+    if facts.single_precision and facts.strategy != "incremental":
         message = (
             "fun returns float32 precision, whatever its dtype: rtol is 1e-3 unless given, and error bars are wide; "
             "evaluate it in float64 to certify more"
         )
         findings.append(Finding("", "precision", message))
-    others = _bases(ledger, lambda base: ~np.isin(base, (value, repeat)))
-    far = other_values(ledger)
-    if others and value == repeat:
-        worker, base = sorted(others.items())[0]
-        more = f" and {len(others) - 1} more workers" if len(others) > 1 else ""
+    return [*findings, *_heterogeneous(ledger), *_replicated(ledger), *_raised(ledger)]
+
+
+def _nondeterministic(ledger: Ledger) -> list[Finding]:
+    facts = ledger.info.facts
+    findings = []
+    if not facts.deterministic:
         message = (
-            f"fun at x0 is {value!r} in the client, but {base!r} on {worker}{more}: "
-            f"other hardware, libraries or data, or a fun that is not deterministic"
-            f"{'; that is more than rounding, and nothing passes on it' if far else ''}"
+            f"fun is not deterministic: called twice at x0 it gave {facts.value!r} and {facts.repeat!r}; its values "
+            f"scatter by {facts.sigma:.1e}, for which the error bars of all entries together allow with "
+            f"{CONFIDENCE:.0%} confidence; fix its seed to certify more"
         )
-        findings.append(Finding("", "heterogeneous", message, {"client": value, "workers": others}))
-    findings += _confirmed(ledger)
+        evidence = {"values": [facts.value, facts.repeat], "sigma": facts.sigma}
+        findings.append(Finding("", "nondeterministic", message, evidence))
+    if facts.nondeterministic_arrays:
+        names = ", ".join(facts.nondeterministic_arrays[:4])
+        message = (
+            f"the analytical derivative is not deterministic: called twice at x0 it was different in {names}; the "
+            f"first one was compared"
+        )
+        evidence = {"arrays": list(facts.nondeterministic_arrays)}
+        findings.append(Finding("", "nondeterministic", message, evidence))
+    return findings
+
+
+def _heterogeneous(ledger: Ledger) -> list[Finding]:
+    """Workers on which fun has another value at x0."""
+    facts = ledger.info.facts
+    others = _bases(ledger, lambda base: ~np.isin(base, (facts.value, facts.repeat)))
+    if not others or not facts.deterministic:
+        return []
+    worker, base = sorted(others.items())[0]
+    more = f" and {len(others) - 1} more workers" if len(others) > 1 else ""
+    far = "; that is more than rounding, and nothing passes on it" if other_values(ledger) else ""
+    message = (
+        f"fun at x0 is {facts.value!r} in the client, but {base!r} on {worker}{more}: other hardware, libraries or "
+        f"data, or a fun that is not deterministic{far}"
+    )
+    return [Finding("", "heterogeneous", message, {"client": facts.value, "workers": others})]
+
+
+def _raised(ledger: Ledger) -> list[Finding]:
+    """What fun raised, and at which parameters."""
     errors = sorted(
         (int(i), text)
         for wave in ledger.waves
         for raised in ledger.records(wave.number).errors.values()
         for i, text in raised.items()
     )
-    if errors:
-        coordinate, text = errors[0]
-        message = f"at {ledger.layout.label(coordinate)} {text if text.startswith(CRASHES) else f'fun raised {text}'}"
-        evidence = {"errors": {ledger.layout.label(i): text for i, text in errors[:20]}}
-        findings.append(Finding("", "error", message, evidence))
-    return findings
+    if not errors:
+        return []
+    coordinate, text = errors[0]
+    message = f"at {ledger.space.label(coordinate)} {text if text.startswith(CRASHES) else f'fun raised {text}'}"
+    return [Finding("", "error", message, {"errors": {ledger.space.label(i): text for i, text in errors[:20]}})]
 
 
-def _confirmed(ledger: Ledger) -> list[Finding]:
+def _replicated(ledger: Ledger) -> list[Finding]:
     """What was found when workers have repeated what others had done."""
-    found = ledger.info.get("confirmed", [])
-    total = sum(entry["coordinates"] for entry in found)
-    wrong = [entry for entry in found if entry["contradicting"]]
-    if wrong and ledger.info["start"]["value"] == ledger.info["start"]["repeat"]:
+    found = ledger.info.replications
+    total = sum(one.coordinates for one in found)
+    wrong = [one for one in found if one.contradicting]
+    evidence = {"replications": [vars(one) for one in found]}
+    if wrong and ledger.info.facts.deterministic:
         first = wrong[0]
-        count = sum(entry["contradicting"] for entry in wrong)
+        count = sum(one.contradicting for one in wrong)
         values = " and ".join(
             f"{value:.9g} ± {bar:.1g} on {worker}"
-            for value, bar, worker in zip(first["values"], first["uncertainties"], first["workers"], strict=True)
+            for value, bar, worker in zip(first.values or (), first.uncertainties or (), first.workers, strict=True)
         )
-        suspects = Counter(worker for entry in wrong for worker in entry["workers"])
+        suspects = Counter(worker for one in wrong for worker in one.workers)
         (name, times), *others = suspects.most_common(2)
         suspect = f"; {name} is in each of them" if times > 1 and times > (others[0][1] if others else 0) else ""
         message = (
-            f"{count:,} of {total:,} derivatives that another worker has evaluated again contradict the first: "
-            f"{ledger.layout.label(first['coordinate'])} is {values}{suspect}; hardware that fails, another version of "
+            f"{count:,} derivatives on {total:,} lines that another worker has evaluated again contradict the first: "
+            f"{first.label} is {values}{suspect}; hardware that fails, another version of "
             f"a library, or a state that fun keeps: nothing passes on it"
         )
-        return [Finding("", "heterogeneous", message, {"confirmed": found})]
-    bits = sum(entry["other_bits"] for entry in found)
+        return [Finding("", "heterogeneous", message, evidence)]
+    bits = sum(one.other_bits for one in found)
     if bits and not wrong:
         message = (
-            f"{bits:,} of {total:,} derivatives that another worker has evaluated again have other last bits there, "
-            f"within their error bars: another processor or BLAS"
+            f"{bits:,} derivatives on {total:,} lines that another worker has evaluated again have other last bits "
+            f"there, within their error bars: another processor or BLAS"
         )
-        return [Finding("", "environment", message, {"confirmed": found})]
+        return [Finding("", "environment", message, evidence)]
     return []
 
 
 def contradictions(ledger: Ledger) -> bool:
     """Whether workers contradict each other."""
-    return any(finding.kind == "heterogeneous" for finding in _confirmed(ledger))
+    return any(finding.kind == "heterogeneous" for finding in _replicated(ledger))
 
 
 def other_values(ledger: Ledger) -> dict[str, float]:
     """Values of fun at x0 by worker, where they differ from the client's by more than rounding."""
-    start = ledger.info["start"]
-    if start["value"] != start["repeat"]:
+    facts = ledger.info.facts
+    if not facts.deterministic:
         return {}
-    allowed = same_value(start, start["value"])
-    return _bases(ledger, lambda base: ~(np.abs(base - start["value"]) <= allowed))
+    allowed = facts.same_value(facts.value)
+    return _bases(ledger, lambda base: ~(np.abs(base - facts.value) <= allowed))
 
 
 def _bases(ledger: Ledger, which: Callable[[FloatArray], NDArray[np.bool_]]) -> dict[str, float]:
@@ -251,12 +275,6 @@ def _bases(ledger: Ledger, which: Callable[[FloatArray], NDArray[np.bool_]]) -> 
         workers = records.column("worker")[rows].tolist()
         found |= {records.names[number]: float(value) for number, value in zip(workers, base[rows], strict=True)}
     return found
-
-
-def same_value(start: Mapping[str, Any], value: float) -> float:
-    """By how much a value of fun may differ from another one that is taken to be the same."""
-    relative = SAME_SINGLE if start["single_precision"] else SAME_VALUE
-    return relative * abs(value) + 10 * float(start["noise"])
 
 
 def _entries(count: int) -> str:

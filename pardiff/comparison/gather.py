@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from pardiff.comparison.compared import Comparison
 from pardiff.comparison.verdicts import FLOOR
 from pardiff.diagnosis.evidence import MATCH, Evidence
-from pardiff.problem.space import FloatArray, IntArray, Leaf
+from pardiff.problem.named_arrays import NamedArray
+from pardiff.problem.space import FloatArray, IntArray
 from pardiff.storage.format import FAIL, INCONCLUSIVE, MISSING
 from pardiff.storage.ledger import Ledger
 
@@ -19,7 +21,7 @@ MOST_TOGETHER = 1 << 20
 MOST, LEAST = 1 << 16, 1 << 12
 """Entries of one array, at the most and at the least."""
 FAR = 100.0
-"""Error bars of a claim from the derivative from which it is wrong, most likely, before it was looked at again."""
+"""Error bars between the two derivatives from which the analytical one is most likely wrong, before a second look."""
 GROSS = 0.01
 """Relative difference that it must have as well: the first bar is a guess, and may leave truncation out."""
 LOOSEST = 1e-3
@@ -28,24 +30,26 @@ VECTOR = 4096
 """Entries of a vector of x0 with which factors are compared, at the most."""
 VECTORS = 50
 
-Parts = Callable[[], Iterable[tuple[int, FloatArray, FloatArray, FloatArray, NDArray[np.int8]]]]
-"""Start, claimed and numerical derivative, its bar and the verdict of each stretch of an array."""
+Part = tuple[int, FloatArray, FloatArray, FloatArray, NDArray[np.int8]]
+"""Number of the first entry, and analytical and numerical derivative, its bar and the verdict of some entries."""
+Parts = Callable[[], Iterable[Part]]
+"""Goes through an array once."""
 
 
 def gather(
-    ledger: Ledger, leaf: Leaf, parts: Parts, rms: float, rtol: float, most: int, others: Mapping[str, FloatArray]
+    comparison: Comparison, array: NamedArray, parts: Parts, most: int, others: Mapping[str, FloatArray]
 ) -> Evidence:
-    """The evidence on one array.
+    """The evidence on one array, in the shape of the array of x0.
 
     Parameters
     ----------
     parts : callable
         Goes through the array once, each time it is called; twice for one that is larger than ``most``.
-    rms : float
-        Root mean square of the numerical derivative.
     most : int
         Entries to be held.
     """
+    leaf, rms, rtol = array.leaf, comparison.rms(array), comparison.tolerance.rtol
+    parameters = np.asarray(comparison.ledger.parameters(leaf), dtype=float).reshape(-1)
     shape = leaf.shape
     failing = [np.zeros(length, dtype=np.int64) for length in shape]
     comparable = [np.zeros(length, dtype=np.int64) for length in shape]
@@ -66,13 +70,13 @@ def gather(
         rows = flat[low:high] - start
         for number, part in enumerate((a, d, u)):
             values[number, low:high] = part[rows]
-        values[3, low:high] = np.asarray(ledger.read("x0", leaf, start, start + len(a)), dtype=float)[rows]
+        values[3, low:high] = parameters[flat[low:high]]
         fail[low:high] = _wrong(a, d, u, verdict)[rows]
         known_all[low:high] = _known(a[rows], d[rows], verdict[rows])
     a, d, u, x = (row.reshape(held) for row in values)
     tolerance = min(max(rtol, MATCH), LOOSEST)
     return Evidence(
-        leaf.name, shape, axes, a, d, u, x, fail.reshape(held), known_all.reshape(held), tolerance,
+        array.name, shape, axes, a, d, u, x, fail.reshape(held), known_all.reshape(held), tolerance,
         FLOOR * tolerance * rms, tuple(failing), tuple(comparable), others,
     )  # fmt: skip
 
@@ -96,10 +100,10 @@ def share(arrays: int) -> int:
     return max(LEAST, min(MOST, MOST_TOGETHER // max(1, arrays)))
 
 
-def vectors(ledger: Ledger, leaves: Iterable[Leaf]) -> dict[str, FloatArray]:
+def vectors(ledger: Ledger) -> dict[str, FloatArray]:
     """Small vectors of x0 by name."""
-    some = [leaf for leaf in leaves if len(leaf.shape) == 1 and 2 <= leaf.size <= VECTOR][:VECTORS]
-    return {leaf.name: np.asarray(ledger.array("x0", leaf), dtype=float) for leaf in some}
+    some = [leaf for leaf in ledger.space.leaves if len(leaf.shape) == 1 and 2 <= leaf.size <= VECTOR][:VECTORS]
+    return {leaf.name: np.asarray(ledger.parameters(leaf), dtype=float) for leaf in some}
 
 
 def _axes(shape: tuple[int, ...], most: int, failing: list[IntArray]) -> tuple[IntArray, ...]:

@@ -1,4 +1,4 @@
-"""What an audit would not have let pass: known faults, planted in a copy of the claim and judged by the same rule."""
+"""What an audit would not have let pass: known faults, planted in a copy of the derivative and judged as it was."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pardiff.comparison.compared import Stretch, array_rms, stretches
-from pardiff.comparison.verdicts import tolerance
-from pardiff.problem.space import FloatArray, Leaf
+from pardiff.comparison.compared import ComparedChunk, Comparison
+from pardiff.problem.named_arrays import NamedArray
+from pardiff.problem.space import FloatArray
 from pardiff.storage.format import FAIL, KINK, NONFINITE, PASS
-from pardiff.storage.ledger import Ledger
 
 FACTOR = 1.01
 """The factor that is planted."""
@@ -44,53 +43,50 @@ class SelfTest:
     infinite where some entry would have hidden its own size."""
 
 
-def self_test(ledger: Ledger, rtol: float, atol: float) -> tuple[SelfTest, ...]:
+def self_test(comparison: Comparison) -> tuple[SelfTest, ...]:
     """Plant faults in each array of an audit; fun is not called.
 
-    A fault counts where the claim then lies outside of tolerance and error bar, ``|r| - u > t``. It would have failed
-    once a second look had supported that, and been inconclusive where there is none, as with ``refine="none"``, a
-    budget that is spent, or values in single precision.
+    A fault counts where the altered derivative lies outside of tolerance and error bar, ``|r| - u > t``. It would have
+    failed once a second look had supported that, and been inconclusive where there is none, as with ``refine="none"``,
+    a budget that is spent, or values in single precision.
 
     Parameters
     ----------
-    ledger : Ledger
-        An audit, finished or not; entries that do not pass are left out.
-    rtol, atol : float
-        Tolerances.
+    comparison : Comparison
+        Of an audit, finished or not; entries that do not pass are left out.
 
     Returns
     -------
     tuple of SelfTest
-        One for each array in which nothing fails; empty where there is no analytical gradient.
+        One for each array in which nothing fails; empty where there is no analytical derivative.
     """
-    if not ledger.info["claimed"]:
+    if not comparison.has_analytical:
         return ()
-    tests = [_of_array(ledger, leaf, rtol, atol) for leaf in ledger.layout.leaves if leaf.size]
+    tests = [_of_array(comparison, array) for array in comparison.arrays]
     return tuple(test for test in tests if test is not None)
 
 
-def _of_array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> SelfTest | None:
-    rms = array_rms(ledger, leaf)
+def _of_array(comparison: Comparison, array: NamedArray) -> SelfTest | None:
     factor = sign = flat = entries = 0
     errors: list[FloatArray] = []
-    whole: list[Stretch] = []
-    for part in stretches(ledger, leaf, rms, rtol, atol):
-        if np.isin(part.verdict, (FAIL, NONFINITE)).any():
-            return None  # what is planted in a wrong claim is not seen for what it is
-        right = np.isin(part.verdict, (PASS, KINK))
+    whole: list[ComparedChunk] = []
+    for chunk in comparison.chunks(array):
+        if np.isin(chunk.verdict, (FAIL, NONFINITE)).any():
+            return None  # what is planted in a wrong derivative is not seen for what it is
+        right = np.isin(chunk.verdict, (PASS, KINK))
         entries += int(np.count_nonzero(right))
-        flat += int(np.count_nonzero(right & (part.analytical == 0)))
-        factor += int(np.count_nonzero(_caught(part, FACTOR * part.analytical, rms, rtol, atol) & right))
-        sign += int(np.count_nonzero(_caught(part, -part.analytical, rms, rtol, atol) & right))
-        errors.append(_least(part, rms, rtol, atol)[right & (part.analytical != 0)])
-        if leaf.size <= MOST:
-            whole.append(part)
+        flat += int(np.count_nonzero(right & (chunk.analytical == 0)))
+        factor += int(np.count_nonzero(_caught(chunk, FACTOR * chunk.analytical) & right))
+        sign += int(np.count_nonzero(_caught(chunk, -chunk.analytical) & right))
+        errors.append(_least(chunk)[right & (chunk.analytical != 0)])
+        if array.size <= MOST:
+            whole.append(chunk)
     least = np.concatenate(errors) if errors else np.zeros(0)
     slices, transposed = (0, 0), None
-    if whole and leaf.shape:
-        slices, transposed = _in_one_piece(leaf, whole, rms, rtol, atol)
+    if whole and array.shape:
+        slices, transposed = _in_one_piece(array, whole)
     return SelfTest(
-        array=leaf.name,
+        array=array.name,
         entries=entries,
         factor=factor,
         sign=sign,
@@ -102,40 +98,34 @@ def _of_array(ledger: Ledger, leaf: Leaf, rtol: float, atol: float) -> SelfTest 
     )
 
 
-def _caught(part: Stretch, claim: FloatArray, rms: float, rtol: float, atol: float) -> np.ndarray:
-    """Where another claim would not have passed."""
+def _caught(chunk: ComparedChunk, altered: FloatArray) -> np.ndarray:
+    """Where another analytical derivative would not have passed."""
     with np.errstate(invalid="ignore", over="ignore"):
-        allowed = tolerance(claim, part.numerical, rms, rtol, atol)
-        return np.asarray(np.abs(claim - part.numerical) - part.uncertainty > allowed)
+        allowed = chunk.tolerance.allowed(altered, chunk.numerical, chunk.rms)
+        return np.asarray(np.abs(altered - chunk.numerical) - chunk.uncertainty > allowed)
 
 
-def _least(part: Stretch, rms: float, rtol: float, atol: float) -> FloatArray:
-    """The relative error of each claim that would just not have passed, whatever its sign."""
+def _least(chunk: ComparedChunk) -> FloatArray:
+    """The relative error of each analytical derivative that would just not have passed, whatever its sign."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        allowed = tolerance(part.analytical, part.numerical, rms, rtol, atol)
-        reach = allowed + part.uncertainty + np.abs(part.residual)
-        # the tolerance grows with the claim
-        return np.asarray(reach / (np.abs(part.analytical) * (1 - min(rtol, 0.5))))
+        reach = chunk.allowed + chunk.uncertainty + np.abs(chunk.residual)
+        # the tolerance grows with the derivative
+        return np.asarray(reach / (np.abs(chunk.analytical) * (1 - min(chunk.tolerance.rtol, 0.5))))
 
 
-def _in_one_piece(
-    leaf: Leaf, whole: list[Stretch], rms: float, rtol: float, atol: float
-) -> tuple[tuple[int, int], bool | None]:
+def _in_one_piece(array: NamedArray, whole: list[ComparedChunk]) -> tuple[tuple[int, int], bool | None]:
     """Dropped slices, and the transpose."""
-    dropped = np.concatenate([_caught(p, np.zeros_like(p.analytical), rms, rtol, atol) for p in whole])
-    dropped = dropped.reshape(leaf.shape)
+    shape = array.shape
+    dropped = np.concatenate([_caught(chunk, np.zeros_like(chunk.analytical)) for chunk in whole]).reshape(shape)
     seen = total = 0
-    for axis, length in enumerate(leaf.shape):
-        others = tuple(i for i in range(len(leaf.shape)) if i != axis)
+    for axis, length in enumerate(shape):
+        others = tuple(i for i in range(len(shape)) if i != axis)
         if length > 1:
             seen += int(np.count_nonzero(dropped.any(axis=others)))
             total += length
-    if len(leaf.shape) < 2 or leaf.shape[-1] != leaf.shape[-2] or leaf.shape[-1] < 2:
+    inner = array.leaf.shape
+    if len(inner) < 2 or inner[-1] != inner[-2] or inner[-1] < 2:
         return (seen, total), None
-    claim = np.concatenate([p.analytical for p in whole]).reshape(leaf.shape).swapaxes(-1, -2).reshape(-1)
-    start, transposed = 0, False
-    for part in whole:
-        stop = start + len(part.analytical)
-        transposed |= bool(_caught(part, claim[start:stop], rms, rtol, atol).any())
-        start = stop
+    altered = np.concatenate([chunk.analytical for chunk in whole]).reshape(shape).swapaxes(-1, -2).reshape(-1)
+    transposed = any(bool(_caught(chunk, altered[chunk.start : chunk.stop]).any()) for chunk in whole)
     return (seen, total), transposed

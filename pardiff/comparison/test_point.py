@@ -7,7 +7,7 @@ import numpy as np
 from pardiff.diagnosis.finding import POSSIBLE, Finding
 from pardiff.diagnosis.hidden_faults import hidden_by_lengths, hidden_by_values, properties
 from pardiff.problem.space import Leaf
-from pardiff.storage.ledger import Ledger, leaf_tiles
+from pardiff.storage.ledger import Ledger
 
 MOST = 1 << 14
 """Entries of an array that are looked at; a larger one is looked at in its first ones, as a line."""
@@ -15,16 +15,16 @@ MOST_ARRAYS = 200
 
 
 def test_point(ledger: Ledger) -> list[Finding]:
-    """What x0, and the derivative at it, would not show; nothing where there is no claim to test."""
-    if not ledger.info["claimed"]:
+    """What x0, and the derivative at it, would not show; nothing where there is nothing to test."""
+    if not ledger.info.has_analytical:
         return []
-    leaves = [leaf for leaf in ledger.layout.leaves if leaf.size][:MOST_ARRAYS]
+    leaves = [leaf for leaf in ledger.space.leaves if leaf.size][:MOST_ARRAYS]
     named = [(leaf.name, _properties(ledger, leaf)) for leaf in leaves]
-    lengths = [length for leaf in ledger.layout.leaves for length in leaf.shape]
+    lengths = [length for leaf in ledger.space.leaves for length in leaf.shape]
     values, extents = hidden_by_values(named), hidden_by_lengths(lengths)
     parts = []
     if values:
-        moved = ledger.info["settings"].get("jitter")
+        moved = ledger.info.resolved.jitter
         parts.append(values + ("" if moved else "; a jitter of 0.1 tests beside it"))
     if extents:
         parts.append(f"{extents}; a problem of another size would show them")
@@ -36,13 +36,10 @@ def test_point(ledger: Ledger) -> list[Finding]:
 
 
 def _properties(ledger: Ledger, leaf: Leaf) -> list[str]:
+    """Of one array, by its derivative along the first observable."""
     count = min(leaf.size, MOST)
     shape = leaf.shape if count == leaf.size else (count,)
-    start, stop = next(leaf_tiles(leaf))
-    x = np.asarray(ledger.read("x0", leaf, start, stop), dtype=float)
-    if stop < count:  # cut into several stretches, which are all long
-        count, shape = stop, (stop,)
-    found = ledger.estimates(leaf.start, leaf.start + count)
-    return properties(
-        x[:count].reshape(shape), found.numerical[:count].reshape(shape), found.uncertainty[:count].reshape(shape)
-    )
+    x = np.asarray(ledger.parameters(leaf), dtype=float).reshape(-1)[:count]
+    found = ledger.lines(leaf.start, leaf.start + count)
+    numerical, uncertainty = found.numerical[:, 0], found.uncertainty[:, 0]
+    return properties(x.reshape(shape), numerical.reshape(shape), uncertainty.reshape(shape))

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from pardiff.comparison.compared import array_rms, stretches
+from pardiff.comparison.compared import Comparison
 from pardiff.errors import StoreError
-from pardiff.storage.ledger import WORKING, Ledger, leaf_tiles
+from pardiff.storage.ledger import WORKING, Ledger, estimates
 
 
 def altered_arrays(ledger: Ledger) -> list[str]:
     """Names, such as ``numerical/W``, of the arrays of a complete audit that are damaged.
 
-    All is computed again from the results of the blocks, which have checksums, and the analytical gradient, which has
+    All is computed again from the results of the blocks, which have checksums, and the analytical derivative, which has
     one too; no pass is made.
     """
-    rtol, atol = ledger.info["settings"]["rtol"], ledger.info["settings"]["atol"]
+    comparison = Comparison(ledger)
     found: dict[str, None] = {}
-    for leaf in ledger.layout.leaves:
-        compared = stretches(ledger, leaf, array_rms(ledger, leaf), rtol, atol)
-        for (start, stop), part in zip(leaf_tiles(leaf), compared, strict=True):
-            estimates = ledger.estimates(leaf.start + start, leaf.start + stop)
-            expected = {quantity: getattr(estimates, quantity) for quantity in WORKING}
-            expected |= {"residual": part.residual, "verdict": part.verdict}
+    for array in comparison.arrays:
+        for chunk in comparison.chunks(array):
+            delivered = estimates(ledger, array, chunk.start, chunk.stop)
+            expected = {quantity: getattr(delivered, quantity) for quantity in WORKING}
+            expected |= {"residual": chunk.residual, "verdict": chunk.verdict}
             for quantity, values in expected.items():
                 try:
-                    stored = ledger.read(quantity, leaf, start, stop)
+                    stored = ledger.read(quantity, array, chunk.start, chunk.stop)
                     right = np.array_equal(stored, values.astype(stored.dtype), equal_nan=True)
                 except StoreError:
                     right = False
                 if not right:
-                    found[f"{quantity}/{leaf.name}"] = None
+                    found[f"{quantity}/{array.path}"] = None
     return list(found)

@@ -10,10 +10,10 @@ import numpy as np
 
 from pardiff.diagnosis.evidence import WORD, Candidate, Evidence, Mask, Region
 from pardiff.diagnosis.finding import CERTAIN, LIKELY, POSSIBLE
+from pardiff.diagnosis.layouts import structured
 from pardiff.diagnosis.regions import ANYWHERE, ELEMENTS, regions
 from pardiff.diagnosis.relations import precision_of, related, rounded
 from pardiff.diagnosis.residuals import residual, spans
-from pardiff.diagnosis.structures import structured
 from pardiff.problem.space import FloatArray
 
 KINDS = {

@@ -9,15 +9,17 @@ import numpy as np
 from numpy.exceptions import ComplexWarning
 
 from pardiff.errors import InputError
-from pardiff.evaluation.evaluator import Coordinates, Evaluator
 from pardiff.evaluation.failures import described
+from pardiff.evaluation.fixed_stencil import with_origin
+from pardiff.evaluation.lines import Axes, Direction
+from pardiff.evaluation.noise import OneObservable
 from pardiff.numerics.complex_step import REAL_PART, STEP
 from pardiff.numerics.difference import CAUTION, Precision
 from pardiff.numerics.difference_table import POINTS, difference_table_noise
 from pardiff.numerics.richardson import Found, Points
 from pardiff.numerics.stencils import named
 from pardiff.numerics.step_search import search
-from pardiff.problem.space import FloatArray
+from pardiff.problem.space import FloatArray, IntArray
 
 AGREEMENT = 1e-8
 """Relative precision of the derivative by differences with which the complex one is compared. An imaginary part
@@ -35,7 +37,9 @@ MOST_ARRAYS = 20
 REFUSAL = "use method='central', or a fun without abs, max, conj, float() or comparisons on complex numbers"
 
 
-def measure_slope_noise(evaluator: Evaluator, at: Coordinates, precision: Precision, seed: int) -> tuple[float, int]:
+def measure_slope_noise(
+    evaluator: OneObservable, at: Axes, arrays: IntArray, precision: Precision, seed: int
+) -> tuple[float, int]:
     """Noise of the complex-step derivative along one line, and the passes spent.
 
     Along a random direction the imaginary part must be there, the real part must be fun's, and the
@@ -43,9 +47,11 @@ def measure_slope_noise(evaluator: Evaluator, at: Coordinates, precision: Precis
 
     Parameters
     ----------
-    evaluator : Evaluator
-    at : Coordinates
+    evaluator : OneObservable
+    at : Axes
         All of x0.
+    arrays : ndarray of int, shape (n,)
+        Number of the array of each coordinate.
     precision : Precision
     seed : int
         Of the direction.
@@ -61,7 +67,6 @@ def measure_slope_noise(evaluator: Evaluator, at: Coordinates, precision: Precis
     # a parameter without room beside it stays where it is: real differences could not move it either
     with np.errstate(over="ignore"):
         direction[np.minimum(at.upper - at.x, at.x - at.lower) < ROOM * np.abs(direction)] = 0.0
-    _, _, arrays = evaluator.point(at.index)
     count = int(arrays[-1]) + 1
     parts = [np.where(arrays == number, direction, 0.0) for number in range(count)] if count <= MOST_ARRAYS else []
     spent = 0
@@ -69,24 +74,26 @@ def measure_slope_noise(evaluator: Evaluator, at: Coordinates, precision: Precis
         derivative, passes = _checked(evaluator, at, part, precision)
         spent += passes
     moves = SPACING * np.arange(float(POINTS))
-    slopes, _ = evaluator.imaginary_direction(direction, moves, STEP)
+    slopes = evaluator.along_imaginary(Direction(direction), moves[None], STEP).value[0, :, 0]
     sigma, advice = difference_table_noise(slopes)
     noise = precision.eps * max(abs(derivative), float(np.max(np.abs(slopes))))
     # twice: a parameter moves by half its unit at the least
     return 2.0 * max(noise, 0.0 if advice else 2.0 * sigma), spent + POINTS
 
 
-def _checked(evaluator: Evaluator, at: Coordinates, direction: FloatArray, precision: Precision) -> tuple[float, int]:
+def _checked(evaluator: OneObservable, at: Axes, direction: FloatArray, precision: Precision) -> tuple[float, int]:
     """The complex-step derivative along a direction, if it is that of fun, and the passes spent."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ComplexWarning)  # what is lost by a cast is said below
-            found, deviation = evaluator.imaginary_direction(direction, np.zeros(1), STEP)
+            found, deviation = (
+                part[0, :, 0] for part in evaluator.along_imaginary(Direction(direction), np.zeros((1, 1)), STEP)
+            )
     except (Exception, SystemExit) as error:
         raise InputError(
             f"method 'complex': fun raised on a complex argument: {described(error)}; {REFUSAL}"
         ) from error
-    value, size = evaluator.origin
+    (value,), (size,) = (part.tolist() for part in evaluator.origin)
     derivative = float(found[0])
     if np.isnan(derivative):
         raise InputError(f"method 'complex': fun returns no complex number for a complex argument; {REFUSAL}")
@@ -108,7 +115,7 @@ def _checked(evaluator: Evaluator, at: Coordinates, direction: FloatArray, preci
 
 
 def _differenced(
-    evaluator: Evaluator, at: Coordinates, direction: FloatArray, precision: Precision, derivative: float
+    evaluator: OneObservable, at: Axes, direction: FloatArray, precision: Precision, derivative: float
 ) -> tuple[Found | None, int]:
     """Derivative along a direction by the step search, and the passes spent; None where there is none."""
     stencil = named("central", 2)
@@ -124,9 +131,8 @@ def _differenced(
         if step > room:
             return None
         passes += stencil.nfev
-        found = evaluator.along_direction(direction, step * moves[list(stencil.moved)])
-        values, sizes = (np.full((1, len(moves)), known) for known in evaluator.origin)
-        values[:, list(stencil.moved)], sizes[:, list(stencil.moved)] = found
+        found = evaluator.along(Direction(direction), step * moves[None, list(stencil.moved)])
+        values, sizes = with_origin(stencil, evaluator.origin, found)
         return (step * moves[None], values, sizes) if np.isfinite(values).all() else None
 
     # points on the line are rounded, each parameter by itself, which moves fun by some of what it is worth

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError
-from pardiff.evaluation.crosscheck import Doubt, Fast
+from pardiff.evaluation.crosscheck import CrossChecked, EvaluatorMismatch
 from pardiff.evaluation.failures import described, is_interrupt
+from pardiff.evaluation.lines import Axes, Direction, Lines, Values
+from pardiff.evaluation.observe import Terms
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.numerics.sums import moved
 from pardiff.problem.space import FloatArray, IntArray, grouped
 
-MEMORY = 32e6
-"""Bytes of a batch of parameters: what the last level of a usual cache holds."""
 SMALLEST = 4
 """Rows of the smallest batch that is tried; below it a call for each row does as well."""
 WORTHWHILE = 0.9
@@ -30,7 +30,7 @@ TUNING_SECONDS, TUNING_SHARE = 1.0, 0.1
 """What the search for the best size may take, about, at the most, and as a part of all passes one by one."""
 
 
-class Batched(Fast):
+class Batched(CrossChecked):
     """An evaluator that fills the rows of a batch, in place, and restores them.
 
     The batch always has the same number of rows, and the row of a point follows from the number of its coordinate in
@@ -54,11 +54,11 @@ class Batched(Fast):
 
     def __init__(self, plain: Pointwise, batch_fun: Callable[..., Any], rows: int) -> None:
         super().__init__(plain)
-        self.origin = (0.0, plain.origin[1])
+        self.origin = Values(np.zeros(1), plain.origin.size)
         self.batch_fun = batch_fun
         self.rows = rows
         arrays = [np.repeat(array[None], rows, axis=0) for array in plain.copied()]
-        self.x = plain.layout.structure(arrays)
+        self.x = plain.space.structure(arrays)
         self._flat = [array.reshape(rows, -1) for array in arrays]
         self._base = self.call().copy()  # batch_fun may return the same array each time
 
@@ -72,66 +72,66 @@ class Batched(Fast):
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            raise Doubt(f"it raised {described(error)}") from error
-        expected = (self.rows,) if self.plain.terms is None else (self.rows, len(self.plain.terms))
-        if self.plain.terms is not None and values.ndim > 1:
+            raise EvaluatorMismatch(f"it raised {described(error)}") from error
+        observe = self.plain.observe
+        expected = (self.rows, len(observe.terms)) if isinstance(observe, Terms) else (self.rows,)
+        if observe is not None and values.ndim > 1:
             values = values.reshape(len(values), -1)
         if values.shape != expected:
-            raise Doubt(
+            raise EvaluatorMismatch(
                 f"it returned the shape {values.shape} for a batch of {self.rows} rows; expected {expected}, with the "
                 f"batch as the first axis of every array"
             )
         return values
 
-    def along_coordinates(
-        self, index: IntArray, displacement: FloatArray, place: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def along_axes(self, lines: Axes, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes, batch by batch."""
-        points = displacement.shape[1]
+        index, points = lines.index, t.shape[1]
         each = self.rows // points
         if not each:
-            return self._pointwise(index, displacement)
-        changes, sizes = (np.full(displacement.shape, np.nan, order="F") for _ in range(2))
-        owner = self.layout.owner(index)
-        local = index - self.layout.starts[owner]
-        batch = place // each
+            return self._pointwise(lines, t)
+        changes, sizes = (np.full(t.shape, np.nan, order="F") for _ in range(2))
+        owner = self.space.owner(index)
+        local = index - self.space.starts[owner]
+        batch = lines.wave_position // each
         for number in np.unique(batch).tolist():
             some = np.flatnonzero(batch == number)
-            rows = (place[some] % each)[:, None] * points + np.arange(points)
-            changes[some], sizes[some] = self._one(owner[some], local[some], rows, displacement[some], index[some])
-        for number, mine in self.layout.parts(index):
-            self.note(number, index[mine], displacement[mine], changes[mine], sizes[mine])
+            rows = (lines.wave_position[some] % each)[:, None] * points + np.arange(points)
+            changes[some], sizes[some] = self._one(owner[some], local[some], rows, t[some], lines[some])
+        for number, mine in self.space.parts(index):
+            self.note(number, index[mine], t[mine], changes[mine], sizes[mine])
         return changes, sizes
 
-    def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along_one(self, index: int, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes along one coordinate: a batch for a few points would be a waste."""
-        changes, sizes = self._pointwise(np.array([index]), displacement[None])
+        changes, sizes = self._pointwise(Direction(np.ones(1), np.array([index])), t[None])
         return changes[0], sizes[0]
 
-    def along_direction(self, direction: FloatArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along_direction(self, line: Direction, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Changes on a line, as many rows at a time as a batch has."""
+        assert line.index is None
         changes, sizes = [], []
-        parts = [direction[leaf.start : leaf.stop] for leaf in self.layout.leaves]
-        for start in range(0, len(displacement), self.rows):
-            moves = displacement[start : start + self.rows]
+        parts = [line.vector[leaf.start : leaf.stop] for leaf in self.space.leaves]
+        for start in range(0, t.shape[1], self.rows):
+            moves = t[0, start : start + self.rows]
             saved = [flat[0].copy() for flat in self._flat]
             for flat, at_start, part in zip(self._flat, saved, parts, strict=True):
                 flat[: len(moves)] = at_start + moves[:, None] * part
             try:
                 change, size = self._changes(self.call(), np.arange(len(moves)))
-            except Doubt:  # a point where it raises shows no noise
+            except EvaluatorMismatch:  # a point where it raises shows no noise
                 change = size = np.full(len(moves), np.nan)
             finally:
                 for flat, at_start in zip(self._flat, saved, strict=True):
                     flat[: len(moves)] = at_start
             changes.append(change)
             sizes.append(size)
-        return np.concatenate(changes), np.concatenate(sizes)
+        return np.concatenate(changes)[None], np.concatenate(sizes)[None]
 
     def check_unchanged(self) -> None:
         """Raise `InputError` if fun or batch_fun has changed its argument."""
         self.plain.check_unchanged()
-        for flat, start, leaf in zip(self._flat, self.plain.flat, self.layout.leaves, strict=True):
+        for flat, start, leaf in zip(self._flat, self.plain.flat, self.space.leaves, strict=True):
             if not (flat == start).all():
                 raise InputError(
                     f"batch_fun changed its argument (array {leaf.name!r}); the batch is used again and must be left "
@@ -139,7 +139,7 @@ class Batched(Fast):
                 )
 
     def _one(
-        self, owner: IntArray, local: IntArray, rows: IntArray, displacement: FloatArray, index: IntArray
+        self, owner: IntArray, local: IntArray, rows: IntArray, displacement: FloatArray, lines: Axes
     ) -> tuple[FloatArray, FloatArray]:
         """One batch; coordinates at which it fails are evaluated one by one."""
         moves = np.where(np.isnan(displacement), 0.0, displacement)
@@ -151,26 +151,26 @@ class Batched(Fast):
             touched.append((number, row, column, saved))
         try:
             values = self.call()
-        except Doubt:
+        except EvaluatorMismatch:
             values = None
         finally:
             for number, row, column, saved in touched:
                 self._flat[number][row, column] = saved
         if values is None:
-            return self._parted(owner, local, rows, displacement, index)
+            return self._parted(owner, local, rows, displacement, lines)
         changes, sizes = self._changes(values[rows.reshape(-1)], rows.reshape(-1))
         changes[np.isnan(displacement).reshape(-1)] = np.nan
         return changes.reshape(rows.shape), sizes.reshape(rows.shape)
 
     def _parted(
-        self, owner: IntArray, local: IntArray, rows: IntArray, displacement: FloatArray, index: IntArray
+        self, owner: IntArray, local: IntArray, rows: IntArray, displacement: FloatArray, lines: Axes
     ) -> tuple[FloatArray, FloatArray]:
         """A batch that fails, in halves, each row in its own place, until what fails stands alone."""
-        if len(index) == 1:
-            return self._pointwise(index, displacement)
-        half = len(index) // 2
+        if len(lines) == 1:
+            return self._pointwise(lines, displacement)
+        half = len(lines) // 2
         parts = [
-            self._one(owner[part], local[part], rows[part], displacement[part], index[part])
+            self._one(owner[part], local[part], rows[part], displacement[part], lines[part])
             for part in (slice(None, half), slice(half, None))
         ]
         changes, sizes = (np.concatenate(both) for both in zip(*parts, strict=True))
@@ -178,16 +178,16 @@ class Batched(Fast):
 
     def _changes(self, values: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """Changes from x0 of what some rows gave, and their sizes."""
-        if self.plain.terms is None:
+        if self.plain.observe is None:
             with np.errstate(invalid="ignore"):
                 return values[: len(rows)] - self._base[rows], np.abs(values[: len(rows)])
         pairs = [moved(self._base[row], terms) for row, terms in zip(rows.tolist(), values, strict=False)]
         change, size = zip(*pairs, strict=True)
         return np.array(change), np.array(size)
 
-    def _pointwise(self, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
-        values, sizes = self.plain.along_coordinates(index, displacement, index)
-        return values - self.plain.origin[0], sizes
+    def _pointwise(self, lines: Lines, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        values, sizes = self.plain.along(lines, t)
+        return values[:, :, 0] - float(self.plain.origin.value[0]), sizes[:, :, 0]
 
 
 @dataclass(frozen=True)

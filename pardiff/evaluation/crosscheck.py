@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from random import Random
 
 import numpy as np
 
-from pardiff.evaluation.evaluator import Coordinates
+from pardiff.evaluation.lines import Axes, Direction, Lines, Point, Values
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.numerics.difference import Precision
 from pardiff.problem.space import FloatArray, IntArray
@@ -38,17 +38,17 @@ class Sample:
     size: float
 
 
-class Doubt(Exception):
+class EvaluatorMismatch(Exception):
     """A fast evaluator differs from fun, or cannot go on; the message says how."""
 
 
-class Fast:
+class CrossChecked:
     """An evaluator of changes from x0, with the plain one for all that it does not do itself."""
 
     def __init__(self, plain: Pointwise) -> None:
         self.plain = plain
-        self.origin = (0.0, 0.0)
-        self.layout = plain.layout
+        self.origin = Values(np.zeros(1), np.zeros(1))
+        self.space = plain.space
         self.failures = plain.failures
         self._ends: list[Sample] = []
         self._others: dict[int, tuple[int, Sample]] = {}
@@ -58,24 +58,29 @@ class Fast:
         """fun at x0."""
         return self.plain.at_start()
 
-    def point(self, index: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
-        """Values, bytes and arrays of coordinates."""
+    def point(self, index: IntArray) -> Point:
+        """What x0 says of some coordinates."""
         return self.plain.point(index)
 
-    def along_direction(self, direction: FloatArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Changes on a line, from fun itself."""
-        values, sizes = self.plain.along_direction(direction, displacement)
-        return values - self.plain.origin[0], sizes
+    def along(self, lines: Lines, t: FloatArray) -> Values:
+        """Changes and sizes; along a direction of all of x0 from fun itself, unless a subclass knows better."""
+        if isinstance(lines, Axes):
+            changes, sizes = self.along_axes(lines, t)
+        elif lines.index is not None and len(lines.index) == 1:
+            changes, sizes = self.along_one(int(lines.index[0]), t[0] * lines.vector[0])
+            changes, sizes = changes[None], sizes[None]
+        else:
+            changes, sizes = self.along_direction(lines, t)
+        return Values(changes[:, :, None], sizes[:, :, None])
 
-    def imaginary(self, index: IntArray, step: float) -> tuple[FloatArray, FloatArray]:
+    def along_direction(self, line: Direction, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Changes and sizes along a direction, from fun itself, each of shape (1, points)."""
+        values, sizes = self.plain.along(line, t)
+        return values[:, :, 0] - float(self.plain.origin.value[0]), sizes[:, :, 0]
+
+    def along_imaginary(self, lines: Lines, t: FloatArray, step: float) -> Values:
         """The complex step, by fun itself."""
-        return self.plain.imaginary(index, step)
-
-    def imaginary_direction(
-        self, direction: FloatArray, displacement: FloatArray, step: float
-    ) -> tuple[FloatArray, FloatArray]:
-        """The complex step along a direction, by fun itself."""
-        return self.plain.imaginary_direction(direction, displacement, step)
+        return self.plain.along_imaginary(lines, t, step)
 
     def check_unchanged(self) -> None:
         """Raise `InputError` if fun has changed its argument."""
@@ -85,7 +90,7 @@ class Fast:
         self, number: int, index: IntArray, displacement: FloatArray, changes: FloatArray, sizes: FloatArray
     ) -> None:
         """Keep some changes of an array for `verify`: of its first and last element, and of one at random."""
-        leaf, count = self.layout.leaves[number], len(index)
+        leaf, count = self.space.leaves[number], len(index)
         rng = Random(f"{index[0]} {count}")  # much faster to make than one of NumPy's
         ends = [row for row, end in ((0, leaf.start), (count - 1, leaf.stop - 1)) if index[row] == end]
         seen, kept = self._others.get(number, (0, None))
@@ -102,16 +107,17 @@ class Fast:
         if kept is not None:
             self._others[number] = seen + count, kept
 
-    def confirm(self, index: IntArray, displacement: FloatArray, place: IntArray) -> None:
+    def confirm(self, lines: Lines, t: FloatArray) -> None:
         """Keep the changes at the steps that searches have chosen, some at random where there are many."""
-        rows = np.flatnonzero(np.isfinite(displacement))
+        assert isinstance(lines, Axes)
+        rows = np.flatnonzero(np.isfinite(t))
         if len(rows) > MOST_CONFIRMED:
-            rng = np.random.default_rng([int(index[0]), len(index)])
+            rng = np.random.default_rng([int(lines.index[0]), len(lines)])
             rows = np.sort(rng.choice(rows, MOST_CONFIRMED, replace=False))
-        changes, sizes = self.along_coordinates(index[rows], displacement[rows, None], place[rows])
+        changes, sizes = self.along_axes(lines[rows], t[rows, None])
         self._ends.clear()  # what searches looked at on their way decides nothing
         self._others.clear()
-        columns = (index[rows], displacement[rows], changes[:, 0], sizes[:, 0])
+        columns = (lines.index[rows], t[rows], changes[:, 0], sizes[:, 0])
         self._searched += [Sample(*numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True)]
 
     def forget(self) -> None:
@@ -140,15 +146,16 @@ class Fast:
         samples = [*half, *_some(others, MOST_CHECKS - len(half)), *_some(self._searched, MOST_CONFIRMED)]
         self.forget()
         for number, sample in enumerate(samples, 1):
-            doubt = self._differs(sample, precision)
-            if doubt:
-                return doubt, number
+            mismatch = self._differs(sample, precision)
+            if mismatch:
+                return mismatch, number
         return "", len(samples)
 
     def _differs(self, sample: Sample, precision: Precision, *, anywhere: bool = False) -> str:
         """How a change differs from that of fun; with ``anywhere``, points where fun has no value are left out."""
-        values, sizes = self.plain.along_coordinate(sample.coordinate, np.array([sample.displacement]))
-        start, size = self.plain.origin
+        one = Direction(np.ones(1), np.array([sample.coordinate]))
+        values, sizes = (part[0, :, 0] for part in self.plain.along(one, np.array([[sample.displacement]])))
+        (start,), (size,) = (part.tolist() for part in self.plain.origin)
         plain, change = float(values[0]) - start, sample.change
         raised = self.failures.pop(sample.coordinate, "")
         if not np.isfinite(plain) and (anywhere or not np.isfinite(change)):
@@ -156,19 +163,19 @@ class Fast:
         allowed = AGREEMENT * float(precision.errors(np.fmax(sizes, max(size, sample.size)))[0]) + RELATIVE * abs(plain)
         if abs(plain - change) <= allowed:
             return ""
-        label = self.layout.label(sample.coordinate)
+        label = self.space.label(sample.coordinate)
         said = f"with {label} moved by {sample.displacement:.3g} it changes by {change:.9g}, but fun "
         if raised:
             return f"{said}raised {raised}"
         ratio = change / plain if plain else np.nan
         return f"{said}by {plain:.9g}{f', a ratio of {ratio:.6g}' if abs(ratio - 1) > RATIO else ''}"
 
-    def verify_afar(self, at: Coordinates, precision: Precision) -> tuple[str, int]:
+    def verify_afar(self, at: Axes, precision: Precision) -> tuple[str, int]:
         """Compare changes along one coordinate of each array, of some where there are many, far beyond rounding.
 
         Parameters
         ----------
-        at : Coordinates
+        at : Axes
             One of each array.
         precision : Precision
             Of fun's values.
@@ -178,7 +185,7 @@ class Fast:
         moves = np.where(up, step, np.where(down, -step, np.nan))[:, None] * np.array([1.0, 0.5])
         for row, itemsize in enumerate(at.itemsize.tolist()):
             moves[row] = (at.x[row] + moves[row]).astype(f"f{itemsize}").astype(float) - at.x[row]
-        changes, sizes = self.along_coordinates(at.index, moves, np.arange(len(at)))
+        changes, sizes = self.along_axes(replace(at, wave_position=np.arange(len(at))), moves)
         self.forget()
         spent = 0
         for row, coordinate in enumerate(at.index.tolist()):
@@ -186,26 +193,24 @@ class Fast:
                 continue
             spent += 1
             sample = Sample(coordinate, float(moves[row, 0]), float(changes[row, 0]), float(sizes[row, 0]))
-            doubt = self._differs(sample, precision, anywhere=True)
-            if doubt:
-                return doubt, spent
+            mismatch = self._differs(sample, precision, anywhere=True)
+            if mismatch:
+                return mismatch, spent
         return "", spent
 
-    def along_coordinates(
-        self, index: IntArray, displacement: FloatArray, place: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Changes and sizes, each of shape (k, m)."""
+    def along_axes(self, lines: Axes, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Changes and sizes, each of shape (k, points)."""
         raise NotImplementedError
 
-    def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Changes and sizes along one coordinate, each of shape (m,)."""
+    def along_one(self, index: int, t: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Changes and sizes along one coordinate, each of shape (points,)."""
         raise NotImplementedError
 
 
 def one_of_each(evaluator: Pointwise, seed: int) -> IntArray:
     """A coordinate of each array, chosen at random; of `MOST_CHECKS` of them where there are more."""
     rng = np.random.default_rng(seed)
-    leaves = [leaf for leaf in evaluator.layout.leaves if leaf.size]
+    leaves = [leaf for leaf in evaluator.space.leaves if leaf.size]
     if len(leaves) > MOST_CHECKS:
         leaves = [leaves[i] for i in sorted(rng.choice(len(leaves), MOST_CHECKS, replace=False).tolist())]
     return np.array([int(rng.integers(leaf.start, leaf.stop)) for leaf in leaves], dtype=np.int64)

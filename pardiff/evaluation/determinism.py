@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from pardiff.problem.space import FloatArray, Layout
+from pardiff.problem.named_arrays import NamedArray
+from pardiff.problem.space import FloatArray
 
 LAST_BITS = 1e-12
 """Difference of two gradients, relative to the largest entry, up to which the order of sums may explain it."""
 
 
-def unsteady_arrays(layout: Layout, first: FloatArray, again: FloatArray) -> tuple[str, ...]:
-    """Arrays in which two gradients differ by more than last bits."""
+def differing_arrays(arrays: Sequence[NamedArray], first: FloatArray, again: FloatArray) -> tuple[str, ...]:
+    """Names of the arrays in which two derivatives differ by more than last bits."""
     found = []
-    for leaf in layout.leaves:
+    for leaf in arrays:
         one, other = first[leaf.start : leaf.stop], again[leaf.start : leaf.stop]
         if np.array_equal(one, other, equal_nan=True):
             continue

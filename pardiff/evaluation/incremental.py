@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pardiff.evaluation.crosscheck import Doubt, Fast
+from pardiff.evaluation.crosscheck import CrossChecked, EvaluatorMismatch
 from pardiff.evaluation.failures import described, is_interrupt
+from pardiff.evaluation.lines import Axes
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.problem.space import FloatArray, IntArray, Structure
 
@@ -81,7 +82,7 @@ class Incremental(Protocol):
         """What passes at x share, computed once per worker. x may be kept, and must not be written to."""
 
 
-class IncrementalEvaluator(Fast):
+class IncrementalEvaluator(CrossChecked):
     """An evaluator that asks an `Incremental` for changes.
 
     Parameters
@@ -99,33 +100,32 @@ class IncrementalEvaluator(Fast):
     def __init__(self, plain: Pointwise, incremental: Incremental) -> None:
         super().__init__(plain)
         try:
-            self.prepared: Any = incremental.prepare(plain.layout.structure(plain.copied()))
+            self.prepared: Any = incremental.prepare(plain.space.structure(plain.copied()))
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            raise Doubt(f"it cannot be prepared: {described(error)}") from error
+            raise EvaluatorMismatch(f"it cannot be prepared: {described(error)}") from error
 
-    def along_coordinates(
-        self, index: IntArray, displacement: FloatArray, place: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def along_axes(self, lines: Axes, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes, array by array."""
-        changes, sizes = (np.empty(displacement.shape, order="F") for _ in range(2))
-        for number, rows in self.layout.parts(index):
-            found = self._of_array(number, index[rows], displacement[rows])
-            self.note(number, index[rows], displacement[rows], *found)
+        index = lines.index
+        changes, sizes = (np.empty(t.shape, order="F") for _ in range(2))
+        for number, rows in self.space.parts(index):
+            found = self._of_array(number, index[rows], t[rows])
+            self.note(number, index[rows], t[rows], *found)
             if rows == slice(0, len(index)):
                 return found
             changes[rows], sizes[rows] = found
         return changes, sizes
 
-    def along_coordinate(self, index: int, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def along_one(self, index: int, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes along one coordinate."""
-        number = int(self.layout.owner(np.array([index]))[0])
-        changes, sizes = self._of_array(number, np.array([index]), displacement[None])
+        number = int(self.space.owner(np.array([index]))[0])
+        changes, sizes = self._of_array(number, np.array([index]), t[None])
         return changes[0], sizes[0]
 
     def _of_array(self, number: int, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
-        leaf = self.layout.leaves[number]
+        leaf = self.space.leaves[number]
         count, points = displacement.shape
         piece = self._piece(leaf.name, points)
         lost = np.isnan(displacement)
@@ -149,7 +149,7 @@ class IncrementalEvaluator(Fast):
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            raise Doubt(f"its group() for array {array!r} raised {described(error)}") from error
+            raise EvaluatorMismatch(f"its group() for array {array!r} raised {described(error)}") from error
 
     def _ask(self, array: str, index: IntArray, displacement: FloatArray) -> tuple[FloatArray, FloatArray]:
         try:
@@ -159,17 +159,21 @@ class IncrementalEvaluator(Fast):
             if np.iscomplexobj(changes) or np.iscomplexobj(sizes):
                 raise TypeError("its changes are complex numbers")
             changes = np.asarray(changes, dtype=np.float64)
-            sizes = np.abs(changes) + self.plain.origin[1] if sizes is None else np.asarray(sizes, dtype=np.float64)
+            sizes = (
+                np.abs(changes) + float(self.plain.origin.size[0])
+                if sizes is None
+                else np.asarray(sizes, dtype=np.float64)
+            )
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            raise Doubt(f"for array {array!r} it raised {described(error)}") from error
+            raise EvaluatorMismatch(f"for array {array!r} it raised {described(error)}") from error
         if changes.shape != displacement.shape or sizes.shape != displacement.shape:
-            raise Doubt(
+            raise EvaluatorMismatch(
                 f"for array {array!r} it returned changes of shape {changes.shape} and sizes of shape {sizes.shape}; "
                 f"expected the shape of the displacements, {displacement.shape}, and the change of fun, not its value"
             )
         finite = np.isfinite(changes)
         if not ((sizes[finite] >= 0) & np.isfinite(sizes[finite])).all():
-            raise Doubt(f"for array {array!r} it returned sizes that are negative or not finite")
+            raise EvaluatorMismatch(f"for array {array!r} it returned sizes that are negative or not finite")
         return changes, np.fmax(sizes, np.abs(changes))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pardiff.errors import InputError
-from pardiff.evaluation.batched import MEMORY, Batched, tune
-from pardiff.evaluation.crosscheck import Doubt, Fast
+from pardiff.evaluation.batched import Batched, tune
+from pardiff.evaluation.crosscheck import CrossChecked, EvaluatorMismatch
 from pardiff.evaluation.evaluator import Evaluator
-from pardiff.evaluation.fixed_stencil import formula
 from pardiff.evaluation.incremental import IncrementalEvaluator
+from pardiff.evaluation.lines import Axes
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.options import Settings
+from pardiff.evaluation.spec import stencil_of
+from pardiff.problem.options import MEMORY, Options
 from pardiff.problem.problem import Problem
 
 POINTWISE, BATCHED, INCREMENTAL = "pointwise", "batched", "incremental"
@@ -26,7 +27,7 @@ MOST_TIMED = 12
 
 
 @dataclass(frozen=True)
-class Path:
+class EvaluationStrategy:
     """How fun is evaluated."""
 
     name: str
@@ -34,7 +35,7 @@ class Path:
     evaluator: Evaluator
     rows: int = 1
     """Of a batch."""
-    doubt: str = ""
+    fallback_reason: str = ""
     """Why a faster path that the problem offers is not taken."""
     nfev: int = 0
     """Passes spent on finding out."""
@@ -49,29 +50,29 @@ NOT_WORTH_TUNING = 0.02
 """Seconds for all passes one by one below which the best size of a batch is not looked for: that takes as long."""
 
 
-def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
+def choose_strategy(problem: Problem, options: Options, plain: Pointwise) -> EvaluationStrategy:
     """The fastest evaluator that a problem offers, and that agrees with fun.
 
     Parameters
     ----------
     problem : Problem
-    options : Settings
+    options : Options
         Of which the method, the seed, the size of a batch and the memory matter here.
     plain : Pointwise
         Which has been called at x0.
     """
     if options.method == "complex" or (problem.incremental is None and problem.batch_fun is None):
-        return Path(POINTWISE, plain)
+        return EvaluationStrategy(POINTWISE, plain)
     rows = options.batch_size
     try:
         if problem.incremental is not None:
-            return Path(INCREMENTAL, IncrementalEvaluator(plain, problem.incremental))
+            return EvaluationStrategy(INCREMENTAL, IncrementalEvaluator(plain, problem.incremental))
         if options.batch_size == 1:
-            return Path(POINTWISE, plain)
+            return EvaluationStrategy(POINTWISE, plain)
         assert problem.batch_fun is not None
         memory = MEMORY if options.memory is None else options.memory
         spent = 0
-        most = most_rows(plain.layout.size, options)
+        most = most_rows(plain.space.size, options)
         if rows is None and most * _seconds(plain) < NOT_WORTH_TUNING:
             spent, rows = 1, most
         elif rows is None:
@@ -79,16 +80,16 @@ def choose_path(problem: Problem, options: Settings, plain: Pointwise) -> Path:
             spent, rows = tuned.nfev, tuned.rows
         rows = min(rows, most)
         if rows == 1:
-            return Path(POINTWISE, plain, nfev=spent)
-        return Path(BATCHED, Batched(plain, problem.batch_fun, rows), rows, nfev=spent + rows)
+            return EvaluationStrategy(POINTWISE, plain, nfev=spent)
+        return EvaluationStrategy(BATCHED, Batched(plain, problem.batch_fun, rows), rows, nfev=spent + rows)
     except MemoryError:
         raise InputError(
-            f"batch_size: a batch of {rows} rows of {plain.layout.size:,} parameters does not fit into memory; give a "
+            f"batch_size: a batch of {rows} rows of {plain.space.size:,} parameters does not fit into memory; give a "
             f"smaller one"
         ) from None
-    except Doubt as doubt:
+    except EvaluatorMismatch as mismatch:
         name = BATCHED if problem.incremental is None else INCREMENTAL
-        return Path(POINTWISE, plain, doubt=f"{TITLES[name]}: {doubt}")
+        return EvaluationStrategy(POINTWISE, plain, fallback_reason=f"{TITLES[name]}: {mismatch}")
 
 
 def _seconds(plain: Pointwise) -> float:
@@ -98,13 +99,13 @@ def _seconds(plain: Pointwise) -> float:
     return time.perf_counter() - begin
 
 
-def most_rows(count: int, options: Settings) -> int:
+def most_rows(count: int, options: Options) -> int:
     """Rows that a batch can fill at the most."""
-    return max(2, count * formula(options).nfev)
+    return max(2, count * stencil_of(options).nfev)
 
 
-def open_path(problem: Problem, plain: Pointwise, name: str, rows: int) -> Evaluator:
-    """The evaluator that was chosen, in another process; a `Doubt` where it is not to be had."""
+def open_evaluator(problem: Problem, plain: Pointwise, name: str, rows: int) -> Evaluator:
+    """The evaluator that was chosen, in another process; an `EvaluatorMismatch` where it is not to be had."""
     if name == INCREMENTAL:
         return IncrementalEvaluator(plain, problem.incremental)
     if name == BATCHED:
@@ -113,9 +114,9 @@ def open_path(problem: Problem, plain: Pointwise, name: str, rows: int) -> Evalu
     return plain
 
 
-def plain_of(evaluator: Evaluator) -> Pointwise:
+def pointwise_of(evaluator: Evaluator) -> Pointwise:
     """The evaluator of fun itself."""
-    found = evaluator.plain if isinstance(evaluator, Fast) else evaluator
+    found = evaluator.plain if isinstance(evaluator, CrossChecked) else evaluator
     assert isinstance(found, Pointwise)
     return found
 
@@ -137,14 +138,15 @@ def seconds_per_pass(evaluator: Evaluator, plain: float, points: int) -> float:
         return (time.perf_counter() - begin) / evaluator.rows
     if not isinstance(evaluator, IncrementalEvaluator):
         return plain
-    leaves = sorted((leaf for leaf in evaluator.layout.leaves if leaf.size), key=lambda leaf: -leaf.size)[:MOST_TIMED]
+    leaves = sorted((leaf for leaf in evaluator.space.leaves if leaf.size), key=lambda leaf: -leaf.size)[:MOST_TIMED]
     total, count = 0.0, 0
     for leaf in leaves:
         size, seconds = min(leaf.size, SAMPLE), 0.0
         while True:
-            begin = time.perf_counter()
             some = np.arange(leaf.start, leaf.start + size)
-            evaluator.along_coordinates(some, np.zeros((size, points), order="F"), some)
+            at = Axes.of(some, evaluator.point(some), None, (1.0,) * len(evaluator.space.leaves))
+            begin = time.perf_counter()
+            evaluator.along_axes(at, np.zeros((size, points), order="F"))
             seconds = time.perf_counter() - begin
             if seconds > SAMPLE_SECONDS or size == leaf.size:
                 break

@@ -16,7 +16,7 @@ SHARE, SHORTEST = 0.25, 0.02
 """Part of the limit after which the watch is wound up again, and seconds at least: a winding takes some 50 µs."""
 
 
-class Pulse:
+class Watchdog:
     """When the next sign of life is due."""
 
     due = math.inf
@@ -46,11 +46,11 @@ class Pulse:
             self.due = math.inf
             faulthandler.cancel_dump_traceback_later()
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Wind the watch up; to be called when it is due."""
         self.due = time.monotonic() + max(SHARE * self._limit, SHORTEST)
         faulthandler.dump_traceback_later(self._limit, exit=True, file=self._file)
 
 
-PULSE = Pulse()
+WATCHDOG = Watchdog()
 """That of this process."""

@@ -29,9 +29,9 @@ from distributed.scheduler import KilledWorker
 
 from pardiff.errors import ClusterError, WorkerError
 from pardiff.execution.dask_task import call, call_again
-from pardiff.execution.replicate import Stretch
+from pardiff.execution.replicate import Span
 from pardiff.execution.tasks import MemoryTask, Receipt, Task, worker_name
-from pardiff.execution.worker_environment import environment, remarks
+from pardiff.execution.worker_environment import environment, environment_warnings
 from pardiff.logs import event
 from pardiff.problem.space import FloatArray
 
@@ -82,7 +82,7 @@ class DaskExecutor:
         self._threads, self._seen = 1, -LOOK
         for name in ("distributed", "distributed.client", "asyncio"):  # what goes wrong there is told in our words
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self._remarks: list[str] | None = [] if ours else None
+        self._environment_warnings: list[str] | None = [] if ours else None
         self._shipped: tuple[str, Any] | None = None
 
     @property
@@ -95,11 +95,11 @@ class DaskExecutor:
                 return str(self.client.dashboard_link or "")
         return ""
 
-    def remarks(self) -> list[str]:
+    def environment_warnings(self) -> list[str]:
         """What makes the workers slow, asked once."""
-        if self._remarks is None:
-            self._remarks = remarks(self._ask(environment))
-        return self._remarks
+        if self._environment_warnings is None:
+            self._environment_warnings = environment_warnings(self._ask(environment))
+        return self._environment_warnings
 
     def _ask(self, function: Callable[[], Any]) -> dict[str, Any]:
         """What a function returns on each worker that answers within some seconds."""
@@ -143,7 +143,7 @@ class DaskExecutor:
                     submit = submit or self._submitter(task)
                     # two per thread keep workers busy; the constant covers the time that a receipt is on its way
                     while len(running) < 2 * self.workers + 8 and (again or _more(todo, again)):
-                        running[submit(again[0], _careful(deaths[again[0]], self._first_look))] = again[0]
+                        running[submit(again[0], _is_isolated(deaths[again[0]], self._first_look))] = again[0]
                         again.popleft()
                 except UNREACHABLE:
                     if self.client.status == "running":
@@ -184,7 +184,7 @@ class DaskExecutor:
             if running and self.client.status == "running":
                 self.client.cancel(list(running), force=True)
 
-    def repeat(self, task: Task, stretches: list[Stretch]) -> Iterator[tuple[Stretch, str, FloatArray]]:
+    def repeat(self, task: Task, spans: list[Span]) -> Iterator[tuple[Span, str, FloatArray]]:
         """Stretches that workers have done, done again by others; those for which there are none are left out.
 
         It is no part of the job: what fails here is not repeated.
@@ -193,23 +193,23 @@ class DaskExecutor:
         futures = {}
         with suppress(*UNREACHABLE):
             parcel = self._parcel(task)
-            for stretch in stretches:
-                others = [address for address, name in names.items() if name != stretch.worker]
+            for span in spans:
+                others = [address for address, name in names.items() if name != span.worker]
                 if others:
                     future = self.client.submit(
-                        call_again, *parcel, stretch.start, stretch.stop, workers=others, pure=False, retries=0
+                        call_again, *parcel, span.start, span.stop, workers=others, pure=False, retries=0
                     )
-                    futures[future] = stretch, set(others)
+                    futures[future] = span, set(others)
         end = time.monotonic() + task.limits.block
         try:
             while futures and time.monotonic() < end and self.client.status == "running":
                 with suppress(TimeoutError, CancelledError), self.client.as_current():
                     wait(list(futures), timeout=1.0, return_when="FIRST_COMPLETED")
                 for future in [future for future in futures if future.status != "pending"]:
-                    stretch, _ = futures.pop(future)
+                    span, _ = futures.pop(future)
                     if future.status == "finished":
                         with suppress(CancelledError, OSError, KilledWorker):
-                            yield stretch, *future.result(timeout=LOOK)
+                            yield span, *future.result(timeout=LOOK)
                 with suppress(*UNREACHABLE):
                     there = set(self.client.nthreads())
                     gone = [future for future, (_, others) in futures.items() if not others & there]
@@ -225,10 +225,10 @@ class DaskExecutor:
         run = f"pardiff-{parcel[-1][:12]}-{uuid.uuid4().hex[:6]}"
         numbers = itertools.count()
 
-        def submit(block: int, careful: bool) -> Any:
+        def submit(block: int, isolated: bool) -> Any:
             # a tuple, so that all are one group of tasks to the scheduler, which never forgets a group
             return self.client.submit(
-                call, *parcel, block, careful, key=(run, block, next(numbers)), pure=False, retries=0
+                call, *parcel, block, isolated, key=(run, block, next(numbers)), pure=False, retries=0
             )
 
         return submit
@@ -325,7 +325,7 @@ def _last_worker(future: Any) -> str:
     return ""
 
 
-def _careful(deaths: int, first: int) -> bool:
+def _is_isolated(deaths: int, first: int) -> bool:
     """Whether a block that has lost its worker so often is done in quarantine, the first time after some deaths.
 
     After 1, 3, 7, 15 deaths, say: a worker that is lost there was ended from outside, and as a child takes a second to

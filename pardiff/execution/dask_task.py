@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,19 +11,18 @@ import cloudpickle
 from distributed import get_worker
 
 from pardiff.errors import PardiffError, WorkerError
-from pardiff.evaluation.watchdog import PULSE
+from pardiff.evaluation.watchdog import WATCHDOG
 from pardiff.execution.blas import single_threaded
+from pardiff.execution.session import forget, is_kept, kept
 from pardiff.execution.tasks import Limits, MemoryTask, Receipt, Task
 from pardiff.problem.space import FloatArray
 
-_thread = threading.local()
 
-
-def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int, careful: bool = False) -> Receipt:
-    """Unpickle a task, once per thread of a worker, and do a block with it; in a process of its own if careful."""
+def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int, isolated: bool = False) -> Receipt:
+    """Unpickle a task, once per thread of a worker, and do a block with it; isolated, in a process of its own."""
     try:
         task = _unpickled(shared, key, payload, digest)
-        if careful:
+        if isolated:
             from pardiff.execution.isolation import isolate
 
             return isolate(task, cloudpickle.dumps(task), block, get_worker().memory_manager.memory_limit)
@@ -41,7 +39,7 @@ def call(shared: bytes | None, key: str, payload: bytes, digest: str, block: int
 def call_again(
     shared: bytes | None, key: str, payload: bytes, digest: str, start: int, stop: int
 ) -> tuple[str, FloatArray]:
-    """Unpickle a task, and do a stretch of its wave once more."""
+    """Unpickle a task, and do some lines of its wave once more."""
     task = _unpickled(shared, key, payload, digest)
     with single_threaded(), deadline(task.limits):
         return task.again(start, stop)
@@ -49,17 +47,12 @@ def call_again(
 
 def _unpickled(shared: bytes | None, key: str, payload: bytes, digest: str) -> Task:
     """A task, unpickled once per thread."""
-    if getattr(_thread, "key", None) != key:
-        _thread.key = _thread.shared = None  # free the last problem before the next is loaded
-        _thread.shared = None if shared is None else cloudpickle.loads(shared)
-        _thread.key = key
-    if getattr(_thread, "digest", None) != digest:
-        _thread.digest = _thread.task = None
-        _thread.task = cloudpickle.loads(payload)
-        _thread.digest = digest
-    task: Task = _thread.task
+    if not is_kept("shared", key):
+        forget()  # the last problem is freed before the next is loaded
+    together = kept("shared", key, lambda: None if shared is None else cloudpickle.loads(shared))
+    task: Task = kept("task", digest, lambda: cloudpickle.loads(payload))
     if isinstance(task, MemoryTask):
-        task.shared = _thread.shared
+        task.shared = together
     return task
 
 
@@ -73,5 +66,5 @@ def deadline(limits: Limits) -> Iterator[None]:
         yield
         return
     # the stack is taken in quarantine
-    with Path(os.devnull).open("w") as nowhere, PULSE.watched(limits.block, limits.silent, nowhere):
+    with Path(os.devnull).open("w") as nowhere, WATCHDOG.watched(limits.block, limits.silent, nowhere):
         yield

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pardiff.errors import InputError
 from pardiff.execution.blas import single_threaded
-from pardiff.execution.replicate import Stretch
+from pardiff.execution.replicate import Span
 from pardiff.execution.tasks import Receipt, Task
 from pardiff.problem.space import FloatArray
 
@@ -41,10 +41,10 @@ class Executor(Protocol):
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts in the order in which the blocks are finished."""
 
-    def remarks(self) -> list[str]:
+    def environment_warnings(self) -> list[str]:
         """Sentences on what makes the workers slow."""
 
-    def repeat(self, task: Task, stretches: list[Stretch]) -> Iterable[tuple[Stretch, str, FloatArray]]:
+    def repeat(self, task: Task, spans: list[Span]) -> Iterable[tuple[Span, str, FloatArray]]:
         """Stretches that workers have done, done again by others: each with its worker and what it found."""
 
 
@@ -55,11 +55,11 @@ class Local:
     troubles: Mapping[str, int] = MappingProxyType({})
     dashboard = ""
 
-    def remarks(self) -> list[str]:
+    def environment_warnings(self) -> list[str]:
         """Nothing is known of them."""
         return []
 
-    def repeat(self, task: Task, stretches: list[Stretch]) -> Iterable[tuple[Stretch, str, FloatArray]]:
+    def repeat(self, task: Task, spans: list[Span]) -> Iterable[tuple[Span, str, FloatArray]]:
         """There are no others on another machine."""
         return []
 

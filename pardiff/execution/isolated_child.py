@@ -1,4 +1,4 @@
-"""The child of `pardiff.execution.isolation`: does one stretch of a block after the other."""
+"""The child of `pardiff.execution.isolation`: does some lines of a block after the other."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def serve(link: Connection, stack: int) -> None:
     try:
         import cloudpickle
 
-        from pardiff.evaluation.watchdog import PULSE
+        from pardiff.evaluation.watchdog import WATCHDOG
         from pardiff.execution.blas import single_threaded
-        from pardiff.execution.tasks import do_part
+        from pardiff.execution.session import do_part
 
         task = cloudpickle.loads(payload)
         session, wave = task.session(), task.planned()
-        link.send(session.base)
+        link.send((session.base, session.spec.observables))
     except BaseException as error:
         link.send(error)
         return
@@ -46,7 +46,7 @@ def serve(link: Connection, stack: int) -> None:
             except EOFError:
                 return
             try:
-                with PULSE.watched(limit, limit, stack):
+                with WATCHDOG.watched(limit, limit, stack):
                     answer: Any = do_part(session, wave, start, stop)
             except BaseException as error:
                 answer = error

@@ -26,16 +26,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from pardiff.errors import WorkerError
-from pardiff.evaluation.crosscheck import Doubt
-from pardiff.evaluation.fixed_stencil import CRASHED, Estimates
-from pardiff.execution.tasks import Limits, Part, Receipt, Task, record_of
+from pardiff.evaluation.crosscheck import EvaluatorMismatch
+from pardiff.execution.session import Part
+from pardiff.execution.tasks import Limits, Receipt, Task, record_of
 from pardiff.logs import event
+from pardiff.numerics.estimates import CRASHED, Estimates
 
 UNIT = 64
 """Coordinates that a child does at once: few enough to be done again one by one, many beside a message for each."""
-CONVICTED = 2
+DEATHS_TO_MARK = 2
 """Deaths at a coordinate alone, one after the other, from which it is to blame: one can come from outside."""
-MOST_CULPRITS = 8
+MOST_CRASHES = 8
 """Culprits in a row after which the rest of the block is given up: then it is no matter of coordinates."""
 STARTING = 120.0
 """Seconds that a child may take to import and build the problem, at least."""
@@ -139,18 +140,18 @@ def isolate(task: Task, payload: bytes, block: int, memory: int | None) -> Recei
         return Receipt(record)
     begin = time.perf_counter()
     wave = task.planned()
-    event("quarantine", WARNING, audit=task.name, wave=wave.number, block=block)
+    event("isolated", WARNING, audit=task.name, wave=wave.number, block=block)
     try:
         search = _Search(wave.bounds(block), task.limits, task.name)
         while not search.done:
             with _child() as child:
                 search.go_on(child, payload, memory)
-    except Doubt as doubt:
-        return Receipt(None, doubt=str(doubt))
+    except EvaluatorMismatch as mismatch:
+        return Receipt(None, mismatch=str(mismatch))
     parts = [search.parts[start] for start in sorted(search.parts)]
-    for number, culprit in search.culprits.items():
+    for number, reason in search.crashing_coordinates.items():
         index = int(wave.coordinates(number, number + 1)[0])
-        search.parts[number].errors[str(index)] = culprit
+        search.parts[number].errors[str(index)] = reason
     receipt = task.deliver(*record_of(wave, block, parts, search.base, time.perf_counter() - begin, task.attempt))
     event("done", audit=task.name, wave=wave.number, block=block)
     return receipt
@@ -165,8 +166,9 @@ class _Search:
     audit: str
     parts: dict[int, Part] = field(default_factory=dict)
     """By the first coordinate."""
-    culprits: dict[int, str] = field(default_factory=dict)
+    crashing_coordinates: dict[int, str] = field(default_factory=dict)
     base: float = float("nan")
+    observables: int = 1
     _todo: list[tuple[int, int]] = field(default_factory=list)
     """Stretches that are left, the next one last."""
     _deaths: Counter[int] = field(default_factory=Counter)
@@ -191,12 +193,13 @@ class _Search:
         answer = child.ask((payload, memory), limit)
         if isinstance(answer, str):
             self._unborn += 1
-            if self._unborn >= CONVICTED:
+            if self._unborn >= DEATHS_TO_MARK:
                 raise WorkerError(f"the problem cannot be built, or fun not be evaluated at x0, here: {answer}")
             return
         if isinstance(answer, BaseException):
             raise answer
-        self._unborn, self.base = 0, answer
+        self._unborn = 0
+        self.base, self.observables = answer
         while self._todo:
             start, stop = self._todo[-1]
             limit = self.limits.each if stop - start == 1 else self.limits.block
@@ -217,20 +220,20 @@ class _Search:
             self._todo[-1:] = [(number, number + 1) for number in reversed(range(start, stop))]
             return
         self._deaths[start] += 1
-        if self._deaths[start] < CONVICTED:
+        if self._deaths[start] < DEATHS_TO_MARK:
             return
         self._todo.pop()
-        self._convict(start, reason)
+        self._mark_crashed(start, reason)
         self._in_a_row += 1
-        if self._in_a_row >= MOST_CULPRITS:
+        if self._in_a_row >= MOST_CRASHES:
             rest = [number for low, high in self._todo for number in range(low, high)]
             for number in rest:
-                self._convict(number, f"fun was not tried, as {MOST_CULPRITS} parameters in a row failed: {reason}")
+                self._mark_crashed(number, f"fun was not tried, as {MOST_CRASHES} parameters in a row failed: {reason}")
             self._todo.clear()
 
-    def _convict(self, number: int, reason: str) -> None:
-        found = Estimates.empty(1)
-        found.state[0] = CRASHED
+    def _mark_crashed(self, number: int, reason: str) -> None:
+        found = Estimates.empty(1, self.observables)
+        found.state[:] = CRASHED
         self.parts[number] = Part(found, 0, {})
-        event("culprit", WARNING, audit=self.audit, number=number, reason=reason)
-        self.culprits[number] = reason
+        event("parameter crashed", WARNING, audit=self.audit, number=number, reason=reason)
+        self.crashing_coordinates[number] = reason

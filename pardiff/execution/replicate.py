@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pardiff.evaluation.fixed_stencil import Estimates
+from pardiff.numerics.estimates import Estimates
 from pardiff.planning.waves import Wave
 from pardiff.problem.space import FloatArray
+from pardiff.storage.info import Replication
 from pardiff.storage.records import Records
 
 DEFAULT = 0.005
@@ -20,8 +21,8 @@ LEAST_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Coordinates of a wave that one worker has done, by their numbers in it."""
+class Span:
+    """Lines of a wave that one worker has done, by their numbers in it."""
 
     wave: int
     start: int
@@ -29,8 +30,8 @@ class Stretch:
     worker: str
 
 
-def choose(wave: Wave, records: Records, fraction: float | None) -> list[Stretch]:
-    """A stretch of one block of each worker, all of them together about a part of the wave.
+def choose(wave: Wave, records: Records, fraction: float | None) -> list[Span]:
+    """Some lines of one block of each worker, all of them together about a part of the wave.
 
     Parameters
     ----------
@@ -51,14 +52,16 @@ def choose(wave: Wave, records: Records, fraction: float | None) -> list[Stretch
             size = int(stops[row] - starts[row])
             length = min(left, size)
             start = int(starts[row]) + int(rng.integers(size - length + 1))
-            found.append(Stretch(wave.number, start, start + length, worker))
+            found.append(Span(wave.number, start, start + length, worker))
             left -= length
             if not left:
                 break
     return found
 
 
-def compare(wave: Wave, stretch: Stretch, by: str, there: Estimates, again: FloatArray) -> dict[str, Any]:
+def compare_again(
+    wave: Wave, span: Span, by: str, there: Estimates, again: FloatArray, label: Callable[[int, int], str]
+) -> Replication:
     """How often two evaluations differ, and the entry at which they contradict each other most.
 
     Parameters
@@ -66,9 +69,11 @@ def compare(wave: Wave, stretch: Stretch, by: str, there: Estimates, again: Floa
     by : str
         The worker of the second.
     there : Estimates
-        Of the first.
-    again : ndarray, shape (quantities, k)
+        Of the first, shape (k, q).
+    again : ndarray, shape (quantities, k, q)
         Of the second.
+    label : callable
+        From a coordinate and an observable to the name of the entry.
     """
     here = Estimates.from_matrix(again)
     same = (there.numerical == here.numerical) | (np.isnan(there.numerical) & np.isnan(here.numerical))
@@ -76,20 +81,22 @@ def compare(wave: Wave, stretch: Stretch, by: str, there: Estimates, again: Floa
         beyond = np.abs(there.numerical - here.numerical) - (there.uncertainty + here.uncertainty)
     one_is_none = np.isnan(there.numerical) != np.isnan(here.numerical)
     wrong = (beyond > 0) | one_is_none
-    found: dict[str, Any] = {
-        "coordinates": len(same),
-        "other_bits": int((~same).sum()),
-        "contradicting": int(wrong.sum()),
-        "nfev": int(here.nfev.sum()),
-        "workers": [stretch.worker, by],
-    }
-    if wrong.any():
-        row = int(np.argmax(np.where(one_is_none, np.inf, np.where(wrong, beyond, -np.inf))))
-        found |= {
-            "wave": stretch.wave,
-            "number": stretch.start + row,
-            "coordinate": int(wave.coordinates(stretch.start + row, stretch.start + row + 1)[0]),
-            "values": [float(there.numerical[row]), float(here.numerical[row])],
-            "uncertainties": [float(there.uncertainty[row]), float(here.uncertainty[row])],
-        }
-    return found
+    found = Replication(
+        wave=span.wave,
+        coordinates=len(same),
+        other_bits=int((~same).sum()),
+        contradicting=int(wrong.sum()),
+        nfev=int(here.nfev[:, 0].sum()),
+        workers=(span.worker, by),
+    )
+    if not wrong.any():
+        return found
+    worst = np.where(one_is_none, np.inf, np.where(wrong, beyond, -np.inf))
+    row, observable = (int(i) for i in np.unravel_index(int(np.argmax(worst)), worst.shape))
+    number = span.start + row
+    return replace(
+        found,
+        label=label(int(wave.coordinates(number, number + 1)[0]), observable),
+        values=(float(there.numerical[row, observable]), float(here.numerical[row, observable])),
+        uncertainties=(float(there.uncertainty[row, observable]), float(here.uncertainty[row, observable])),
+    )

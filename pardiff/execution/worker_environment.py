@@ -31,7 +31,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def remarks(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def environment_warnings(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Sentences on workers whose environment makes fun slow.
 
     Parameters

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pardiff.numerics.stencils import FloatArray, Stencil, differentiation_weights
 
@@ -18,6 +21,13 @@ SMALLEST = 5e-324
 """Spacing of the smallest float64 numbers."""
 
 
+class Errors(Protocol):
+    """What tells the errors of values."""
+
+    def errors(self, sizes: FloatArray) -> FloatArray:
+        """Errors of values whose rounding is in proportion to ``sizes``, both of shape (rows, points)."""
+
+
 @dataclass(frozen=True)
 class Precision:
     """How well values of fun are known."""
@@ -28,9 +38,32 @@ class Precision:
     """Twice the standard deviation of measured noise, in the units of fun."""
 
     def errors(self, sizes: FloatArray) -> FloatArray:
-        """Error of values whose rounding is in proportion to ``sizes``."""
+        """Errors of values whose rounding is in proportion to ``sizes``."""
         # below the normal numbers, the spacing of values no longer shrinks with them
         return np.asarray(np.maximum(max(self.noise, SMALLEST), self.eps * sizes))
+
+
+@dataclass(frozen=True)
+class RowPrecision:
+    """How well values are known, of which each row belongs to an observable with a precision of its own."""
+
+    eps: FloatArray
+    """Shape (rows, 1)."""
+    noise: FloatArray
+
+    def errors(self, sizes: FloatArray) -> FloatArray:
+        """Errors of values whose rounding is in proportion to ``sizes``, of shape (rows, points)."""
+        return np.asarray(np.maximum(np.maximum(self.noise, SMALLEST), self.eps * sizes))
+
+
+def precision_of_rows(
+    precisions: Sequence[Precision], observables: NDArray[np.int64] | slice, lines: int = 1
+) -> Errors:
+    """The precision of rows that belong to some observables, repeated for each line."""
+    if len(precisions) == 1:
+        return precisions[0]
+    columns = (np.array([[getattr(one, name)] for one in precisions]) for name in ("eps", "noise"))
+    return RowPrecision(*(np.tile(column[observables], (lines, 1)) for column in columns))
 
 
 def difference(
@@ -66,7 +99,7 @@ def difference(
 
 
 def truncation(
-    order: int, derivative: FloatArray, bend: FloatArray, step: FloatArray, scale: FloatArray, room: FloatArray
+    order: int, derivative: FloatArray, slope_jump: FloatArray, step: FloatArray, scale: FloatArray, room: FloatArray
 ) -> FloatArray:
     """Truncation error that is to be expected, without a further pass.
 
@@ -88,7 +121,7 @@ def truncation(
         Distance to the nearest bound.
     """
     size = np.abs(derivative)
-    change = np.maximum(bend, size * step / (SHORTEST * scale))
+    change = np.maximum(slope_jump, size * step / (SHORTEST * scale))
     with np.errstate(divide="ignore", over="ignore"):
         ratio = np.divide(change, size, out=np.full_like(size, np.inf), where=size > 0)
         ratio = np.maximum(ratio, step / room)
@@ -100,7 +133,7 @@ def truncation(
     return change * np.where(factor < 1.0, factor, 1.0)
 
 
-def bend(stencil: Stencil, taken: FloatArray, values: FloatArray) -> FloatArray:
+def slope_jump(stencil: Stencil, taken: FloatArray, values: FloatArray) -> FloatArray:
     """Change of slope across one step, ``h |f''|``, from the points of a stencil next to x.
 
     Parameters

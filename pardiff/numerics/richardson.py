@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pardiff.numerics.difference import Precision, difference
+from pardiff.numerics.difference import Errors, difference
 from pardiff.numerics.stencils import FloatArray, Stencil
 
 RATIO = 2.9
@@ -79,7 +79,7 @@ class Level:
         return not self.changes
 
     @property
-    def bend(self) -> float:
+    def slope_jump(self) -> float:
         """Difference between the slopes on the two sides of x."""
         return abs(self.slopes[1] - self.slopes[0])
 
@@ -104,7 +104,7 @@ def bar_of(found: Found) -> float:
     return found.uncertainty
 
 
-def measure(stencil: Stencil, steps: list[float], points: Points, precision: Precision) -> list[Level | None]:
+def measure(stencil: Stencil, steps: list[float], points: Points, precision: Errors) -> list[Level | None]:
     """Levels from fun at the points of a stencil; None where a value is not finite.
 
     Parameters
@@ -112,6 +112,8 @@ def measure(stencil: Stencil, steps: list[float], points: Points, precision: Pre
     steps : list of float, length k
     points : Points
         Arrays of shape (k, points).
+    precision : Errors
+        Of the values.
     """
     taken, values, sizes = points
     errors = precision.errors(sizes)
@@ -195,10 +197,10 @@ def kink_of(levels: list[Level]) -> Found | None:
 
     It takes three levels, the smallest at which rounding would let such a difference be seen.
     """
-    widest = max((level.bend for level in levels if level.bend > UNEXPLAINED * level.rounding), default=0.0)
+    widest = max((level.slope_jump for level in levels if level.slope_jump > UNEXPLAINED * level.rounding), default=0.0)
     clear = sorted((level for level in levels if UNEXPLAINED * level.rounding < widest), key=lambda level: level.step)
     nearest = clear[:3]
-    if len(nearest) < 3 or not all(level.bend > UNEXPLAINED * level.rounding for level in nearest):
+    if len(nearest) < 3 or not all(level.slope_jump > UNEXPLAINED * level.rounding for level in nearest):
         return None
     if not is_plateau(nearest):
         return None
@@ -214,8 +216,8 @@ def kink_of(levels: list[Level]) -> Found | None:
 
 def is_plateau(levels: list[Level]) -> bool:
     """Whether the slopes on the two sides of x differ by the same amount, as far as rounding lets it be seen."""
-    least = max(level.bend - level.rounding for level in levels)
-    return least <= PLATEAU * min(level.bend + level.rounding for level in levels)
+    least = max(level.slope_jump - level.rounding for level in levels)
+    return least <= PLATEAU * min(level.slope_jump + level.rounding for level in levels)
 
 
 def candidates_of(levels: list[Level], stencil: Stencil) -> list[Found]:
@@ -247,7 +249,9 @@ def _unevenness(levels: list[Level]) -> float:
 
     Below rounding it counts too: what a kink beside x does there is no larger, and cannot be seen.
     """
-    return max(near.bend / 2 if far.bend < EVEN * near.bend else 0.0 for near, far in pairwise(levels))
+    return max(
+        near.slope_jump / 2 if far.slope_jump < EVEN * near.slope_jump else 0.0 for near, far in pairwise(levels)
+    )
 
 
 def _slowness(levels: list[Level], stencil: Stencil) -> float:
@@ -344,6 +348,6 @@ def is_uneven(near: Level, far: Level) -> bool:
     it falls where fun has a feature narrower than the step; the derivative may then lie anywhere between.
     One of the two differences must be clear of rounding.
     """
-    before, after = near.bend, far.bend
+    before, after = near.slope_jump, far.slope_jump
     clear = before > UNEXPLAINED * near.rounding or after > UNEXPLAINED * far.rounding
     return clear and after < EVEN * before

@@ -247,7 +247,7 @@ def _persists(kink: Found, ladder: _Ladder, starts: list[tuple[float, int]]) -> 
         level = yield from ladder.at(unit * RATIO**rung)
         if level is None or UNEXPLAINED * level.rounding > 2.0 * kink.uncertainty:
             return True
-        if level.bend < kink.uncertainty:
+        if level.slope_jump < kink.uncertainty:
             return False
     return True
 
@@ -292,9 +292,9 @@ def _checked(found: Found, levels: list[Level], eps: float) -> Found:
             agree = abs(level.derivative - above.derivative) <= 0.5 * gap
             bars.append(gap if agree else gap * level.step / own.step)
     bars += [
-        own.rounding + near.bend / 2
+        own.rounding + near.slope_jump / 2
         for near, far in pairwise(levels)
-        if near.step >= own.step and near.bend < UNEXPLAINED * own.rounding and is_uneven(near, far)
+        if near.step >= own.step and near.slope_jump < UNEXPLAINED * own.rounding and is_uneven(near, far)
     ]
     if own.flat and not found.flat:
         bars.append(CAUTION * eps * (max(level.largest for level in levels) or 1.0) / own.step)
@@ -348,7 +348,7 @@ def _is_past_the_optimum(levels: list[Level]) -> bool:
     """
     if len(levels) > 1 and is_uneven(*levels[-2:]):
         # what may be a kink is looked at until three levels show it clearly
-        clear = sum(level.bend > UNEXPLAINED * level.rounding for level in levels)
+        clear = sum(level.slope_jump > UNEXPLAINED * level.rounding for level in levels)
         return clear > 2 or not is_plateau(levels[-2:])
     if len(levels) < DEPTHS + 2:
         return False

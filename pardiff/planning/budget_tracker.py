@@ -37,7 +37,7 @@ def least_seen(checked: int, size: int) -> int:
 
 
 @dataclass
-class Purse:
+class BudgetTracker:
     """What is left of a budget while blocks are handed out and come back."""
 
     budget: Budget
@@ -74,7 +74,7 @@ class Purse:
         left = min(self.budget.passes - self.passes, seconds * self.workers / max(each, 1e-9))
         return max(1, int(min(left / (SHARES * passes), MOST_COORDINATES)))
 
-    def settle(self, expected: float, passes: float, seconds: float) -> None:
+    def record_completed(self, expected: float, passes: float, seconds: float) -> None:
         """Take note of a block that has come back."""
         self.passes += passes - expected
         self._away -= 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pardiff.evaluation.fixed_stencil import formula
+from pardiff.evaluation.spec import stencil_of
 from pardiff.evaluation.strategy import POINTWISE
 from pardiff.planning.waves import MOST_BLOCKS, Wave, block_size
 from pardiff.problem.budget import Budget
-from pardiff.problem.options import Settings
+from pardiff.problem.options import Resolved
 
 BYTES_PER_COORDINATE = 7 * 8 + 8 + 6 * 8 + 4 + 3
 """In the store, uncompressed: working results, x0, six float64 arrays by name, nfev, and three small flags."""
@@ -32,9 +32,9 @@ class Plan:
     seconds_per_pass: float
     bytes: int
     """Size of the store, uncompressed."""
-    path: str = POINTWISE
+    strategy: str = POINTWISE
     """How fun would be evaluated: ``pointwise``, ``batched`` or ``incremental``."""
-    doubt: str = ""
+    fallback_reason: str = ""
     """Why a faster path of the problem would not be taken."""
 
     @property
@@ -43,49 +43,60 @@ class Plan:
         return self.passes * self.seconds_per_pass / max(1, min(self.workers, self.blocks))
 
 
-def passes_per_coordinate(settings: Settings) -> int:
+def passes_per_coordinate(resolved: Resolved) -> int:
     """Forward passes of the fixed stencil."""
-    if settings.method == "complex":
+    if resolved.method == "complex":
         return 1
-    return formula(settings).nfev * (2 if settings.refine == "all" else 1)
+    return stencil_of(resolved).nfev * (2 if resolved.refine == "all" else 1)
 
 
-def first_wave(count: int, settings: Settings, seconds: float, workers: int, rows: int = 1) -> Wave:
+def first_wave(
+    count: int, resolved: Resolved, seconds: float, workers: int, rows: int = 1, observables: int = 1
+) -> Wave:
     """The wave that covers every coordinate, in batches of some rows."""
-    multiple = max(1, rows // formula(settings).nfev)
-    passes = passes_per_coordinate(settings)
-    size = settings.block_size or block_size(count, passes, seconds, workers, multiple)
-    if settings.budget is not None and settings.block_size is None:
-        budget = Budget.parse(settings.budget)
+    multiple = max(1, rows // stencil_of(resolved).nfev)
+    passes = passes_per_coordinate(resolved)
+    size = resolved.block_size or block_size(count, passes, seconds, workers, multiple, observables)
+    budget = resolved.limit
+    if budget != Budget() and resolved.block_size is None:
         allowed = min(budget.passes, budget.seconds * workers / max(seconds, 1e-9))
         size = max(1, -(-count // MOST_BLOCKS), min(size, int(allowed / (SHARES * passes))))
-    return Wave(1, count, min(size, count))
+    return Wave(1, count, max(1, min(size, count)))
 
 
 def make_plan(
-    name: str, count: int, settings: Settings, seconds: float, workers: int, path: str = POINTWISE, doubt: str = ""
+    name: str,
+    count: int,
+    resolved: Resolved,
+    seconds: float,
+    workers: int,
+    strategy: str = POINTWISE,
+    fallback_reason: str = "",
+    observables: int = 1,
 ) -> Plan:
     """The cost of an audit of n = ``count`` parameters.
 
     Parameters
     ----------
-    settings : Settings
-        Resolved.
+    resolved : Resolved
+        The options.
     seconds : float
         Duration of one pass.
     workers : int
         Worker threads.
+    observables : int
+        Numbers that fun gives at each point: 1 for a loss, the cotangents of all outputs for a vjp.
     """
-    wave = first_wave(count, settings, seconds, workers)
+    wave = first_wave(count, resolved, seconds, workers, observables=observables)
     return Plan(
         name=name,
         parameters=count,
-        passes=count * passes_per_coordinate(settings),
+        passes=count * passes_per_coordinate(resolved),
         block_size=wave.block_size,
         blocks=wave.blocks,
         workers=workers,
         seconds_per_pass=seconds,
-        bytes=count * BYTES_PER_COORDINATE,
-        path=path,
-        doubt=doubt,
+        bytes=count * observables * BYTES_PER_COORDINATE,
+        strategy=strategy,
+        fallback_reason=fallback_reason,
     )

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError
-from pardiff.problem.space import FloatArray, Layout, leaves_like
+from pardiff.problem.parsing import leaves_like
+from pardiff.problem.space import FloatArray, Space
 
 
-def parse_bounds(layout: Layout, bounds: Any) -> tuple[FloatArray, FloatArray] | None:
+def parse_bounds(space: Space, bounds: Any) -> tuple[FloatArray, FloatArray] | None:
     """Lower and upper bounds as flat vectors.
 
     Parameters
@@ -30,26 +31,26 @@ def parse_bounds(layout: Layout, bounds: Any) -> tuple[FloatArray, FloatArray] |
             f"x0, or a scipy.optimize.Bounds"
         )
     pairs = isinstance(bounds, list) and all(isinstance(side, tuple) and len(side) == 2 for side in bounds)
-    if pairs and layout.size == 2:
+    if pairs and space.size == 2:
         raise InputError(
             "bounds: got two pairs for two parameters, which may mean (lower, upper) or a pair for each; "
             "expected arrays: (np.array([low, low]), np.array([high, high]))"
         )
-    lower, upper = (_parse_side(layout, side, what) for side, what in zip(bounds, ("lower", "upper"), strict=True))
+    lower, upper = (_parse_side(space, side, what) for side, what in zip(bounds, ("lower", "upper"), strict=True))
     crossed = lower > upper
     if crossed.any():
         i = int(np.argmax(crossed))
         raise InputError(
-            f"bounds: at {layout.label(i)} the lower bound, {lower[i]:g}, is above the upper one, {upper[i]:g}"
+            f"bounds: at {space.label(i)} the lower bound, {lower[i]:g}, is above the upper one, {upper[i]:g}"
         )
     return lower, upper
 
 
-def _parse_side(layout: Layout, side: Any, what: str) -> FloatArray:
-    flat = np.empty(layout.size)
+def _parse_side(space: Space, side: Any, what: str) -> FloatArray:
+    flat = np.empty(space.size)
     scalar = not isinstance(side, Mapping | list | tuple) and np.ndim(side) == 0
-    items = [side] * len(layout.leaves) if scalar else leaves_like(layout, side, f"bounds: {what}")
-    for leaf, item in zip(layout.leaves, items, strict=True):
+    items = [side] * len(space.leaves) if scalar else leaves_like(space, side, f"bounds: {what}")
+    for leaf, item in zip(space.leaves, items, strict=True):
         item = {"lower": -np.inf, "upper": np.inf}[what] if item is None else item
         try:
             flat[leaf.start : leaf.stop] = np.broadcast_to(np.asarray(item, dtype=float), leaf.shape).reshape(-1)
@@ -59,11 +60,11 @@ def _parse_side(layout: Layout, side: Any, what: str) -> FloatArray:
                 f"shape {leaf.shape}, or one number for all"
             ) from None
     if np.isnan(flat).any():
-        raise InputError(f"bounds: {what} side has NaN at {layout.label(int(np.argmax(np.isnan(flat))))}")
+        raise InputError(f"bounds: {what} side has NaN at {space.label(int(np.argmax(np.isnan(flat))))}")
     return flat
 
 
-def check_inside(layout: Layout, x: FloatArray, bounds: tuple[FloatArray, FloatArray] | None) -> None:
+def check_inside(space: Space, x: FloatArray, bounds: tuple[FloatArray, FloatArray] | None) -> None:
     """Raise `InputError` where x0 lies outside its bounds."""
     if bounds is None:
         return
@@ -71,6 +72,6 @@ def check_inside(layout: Layout, x: FloatArray, bounds: tuple[FloatArray, FloatA
     if outside.any():
         i = int(np.argmax(outside))
         raise InputError(
-            f"x0: {layout.label(i)} = {x[i]:g} lies outside its bounds [{bounds[0][i]:g}, {bounds[1][i]:g}]; "
+            f"x0: {space.label(i)} = {x[i]:g} lies outside its bounds [{bounds[0][i]:g}, {bounds[1][i]:g}]; "
             f"move x0 inside or widen the bounds"
         )

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.problem.space import FloatArray, Layout
+from pardiff.problem.space import FloatArray, Space
 
 LEAST = 0.5
 """Smallest part of the largest move that a parameter makes, so that none stays where it is."""
 
 
 def jitter(
-    layout: Layout,
+    space: Space,
     arrays: list[NDArray[Any]],
     amount: float,
     typical: tuple[float, ...],
@@ -44,7 +44,7 @@ def jitter(
     True
     """
     rng = np.random.default_rng(seed)
-    for leaf, array, size in zip(layout.leaves, arrays, typical, strict=True):
+    for leaf, array, size in zip(space.leaves, arrays, typical, strict=True):
         x = array.reshape(-1).astype(float)
         part, side = rng.uniform(LEAST, 1.0, leaf.size), rng.choice([-1.0, 1.0], leaf.size)
         most = float(np.finfo(array.dtype).max)

@@ -1,116 +1,147 @@
-"""How a problem is checked: the options that `gradcheck`, `Problem`, job files and flags share."""
+"""How a problem is checked: options as they are given, and as they are once every default is filled in.
+
+An option is written down once, as a field of `Options` with its check and its sentence of help. The flags of the
+command line, the keys of job files, the keywords of `gradcheck` and the table in the documentation follow from it.
+"""
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from itertools import islice
-from typing import Any
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypedDict
 
 from pardiff.errors import InputError, closest
+from pardiff.problem import option_checks as check
 from pardiff.problem.budget import Budget
 
 ORDERS = {"central": (2, 4, 6, 8), "forward": (1, 2, 3, 4), "backward": (1, 2, 3, 4), "richardson": (4, 6, 8)}
 """Orders of accuracy by method."""
-METHODS = (*ORDERS, "complex")
-REFINEMENTS = ("auto", "all", "none")
-MODES = ("full",)
 DEFAULT_ORDER = {"central": 2, "forward": 1, "backward": 1, "richardson": 4}
-MOST_OFFSETS = 16
-"""Points of a stencil: weights of wider ones lose their digits."""
 LONGEST_DEADLINE = 1e7
 """Seconds, a third of a year; clocks count no further than some hundred years."""
-OPERATIONAL = ("block_size", "batch_size", "memory", "deadline", "budget", "confirm", "partial", "self_test")
-"""Options that change how an audit is carried out and not what it finds."""
-FARTHEST_OFFSET = 64
-"""Of a stencil; beyond it a step small enough for the farthest point is too small for the nearest."""
+MEMORY = 32e6
+"""Bytes of a batch of parameters: what the last level of a usual cache holds."""
+PROBES = 3
+"""Cotangents of each output: a fault of one element is seen by every one of them, and one that a random cotangent hides
+is not hidden by three."""
+FORMULA = ("method", "order", "stencil")
+"""Options that name the formula; one of them replaces those of an earlier choice."""
+
+
+def _option(checked: check.Check, text: str, *, metavar: str = "", finds: bool = True) -> Any:
+    """A field of `Options`; ``finds`` says whether it changes what an audit finds, and not only how it is run."""
+    return field(default=None, metadata={"check": checked, "help": text, "metavar": metavar, "finds": finds})
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Options of a check; None means that nobody has chosen."""
+class Options:
+    """Options of a check as they are given; None means that nobody has chosen.
 
-    method: str | None = None
-    """``central`` (default), ``forward``, ``backward``, ``richardson`` or ``complex``."""
-    order: int | None = None
-    """Order of accuracy: central 2, 4, 6, 8 (default 2); one-sided 1 to 4 (default 1); richardson 4, 6, 8
-    (default 4)."""
-    stencil: Sequence[int] | None = None
-    """Offsets of any other stencil, in units of the step; takes the place of method and order."""
-    refine: str | None = None
-    """``auto`` (default): search for the best step where an entry is no clear PASS; ``all`` (default where there is no
-    gradient to compare with): an error bar from two steps for every entry first; ``none``: no search."""
-    typical: float | Mapping[str, float] | None = None
-    """Typical size of the parameters (default 1), or sizes by name of the array."""
-    rel_step: float | None = None
-    """Step relative to ``max(|x|, typical)``; default from the precision of fun."""
-    abs_step: float | None = None
-    """Step in the units of x; overrides ``rel_step``."""
-    rtol: float | None = None
-    """Relative tolerance of the verdict; default 1e-6, or 1e-3 where fun returns float32 or less."""
-    atol: float | None = None
-    """Absolute tolerance of the verdict (default 0)."""
-    mode: str | None = None
-    """``full``: every coordinate."""
-    block_size: int | None = None
-    """Coordinates in a block; default from a timed call of fun."""
-    batch_size: int | None = None
-    """Points in a call of batch_fun; default from a timing run. 1 for calls of fun alone."""
-    memory: float | None = None
-    """Bytes that the parameters of a batch may take (default 32e6)."""
-    seed: int | None = None
-    """Seed of what is drawn (default 0): the directions in which the noise of fun is measured."""
-    jitter: float | None = None
-    """Move x0, and with it the test, by up to this part of ``max(|x|, typical)``, the same way in every run."""
-    deadline: float | None = None
-    """Seconds that the passes of one parameter may take on a Dask worker until they count as hung; default a minute,
-    or a hundred times what was measured."""
-    budget: str | float | None = None
-    """What all runs of an audit together may spend: passes (``1e6``) or wall time (``"10m"``, ``"2h"``). Blocks are
-    taken from all over x0, and a fifth is kept for a closer look at what they leave open."""
-    confirm: float | None = None
-    """Part of all parameters that another worker evaluates again (default 0.005 of long jobs on several workers)."""
-    partial: bool | None = None
-    """Whether an audit that its budget has ended is judged by what it has checked, instead of being incomplete."""
-    self_test: bool | None = None
-    """Whether reports say which known faults the audit would not let pass."""
+    Examples
+    --------
+    >>> Options(order=4).over(Options(order=2, rtol=1e-5))
+    Options(order=4, rtol=1e-05)
+    """
+
+    method: str | None = _option(
+        check.one_of(*ORDERS, "complex"),
+        "How derivatives are formed: central, forward or backward differences, richardson (central differences at "
+        "steps h, 2h, 4h, ..., extrapolated), or complex (one pass with an imaginary step, for an analytic fun).  "
+        "[default: central]",
+    )
+    order: int | None = _option(
+        check.whole(1),
+        "Order of accuracy: 2, 4, 6 or 8 for central, 1 to 4 for forward and backward, 4, 6 or 8 for richardson.  "
+        "[default: 2, 1, 4]",
+    )
+    stencil: Sequence[int] | None = _option(
+        check.offsets,
+        "Offsets of any other stencil in units of the step, such as -2,-1,1,2, in place of method and order.",
+        metavar="OFFSETS",
+    )
+    refine: str | None = _option(
+        check.one_of("auto", "all", "none"),
+        "auto searches for the best step where an entry does not clearly pass. all first takes an error bar from two "
+        "steps for every entry, at twice the passes. none never searches, so that a wrong gradient is only "
+        "INCONCLUSIVE.  [default: auto; all without a gradient]",
+    )
+    typical: float | Mapping[str, Any] | None = _option(
+        check.sizes,
+        "Typical size of the parameters, used for steps where x is near 0; in a job file or a Problem also by the name "
+        "of an array.  [default: 1]",
+    )
+    rel_step: float | None = _option(
+        check.number(positive=True),
+        "Step of the first wave relative to max(|x|, typical).  [default: from the precision of fun]",
+    )
+    abs_step: float | None = _option(
+        check.number(positive=True), "Step of the first wave in the units of the parameters, in place of rel_step."
+    )
+    rtol: float | None = _option(
+        check.number(positive=False),
+        "Relative tolerance of a verdict.  [default: 1e-6; 1e-3 where fun returns float32, 1e-2 float16]",
+    )
+    atol: float | None = _option(check.number(positive=False), "Absolute tolerance of a verdict.  [default: 0]")
+    mode: str | None = _option(check.one_of("full"), "full checks every entry.  [default: full]")
+    probes: int | None = _option(
+        check.whole(1), f"Random cotangents of each output with which a vjp is checked.  [default: {PROBES}]"
+    )
+    block_size: int | None = _option(
+        check.whole(1), "Parameters in a block.  [default: about a second of work]", finds=False
+    )
+    batch_size: int | None = _option(
+        check.whole(1),
+        "Points in a call of batch_fun; 1 calls fun alone.  [default: the fastest of a short timing run]",
+        finds=False,
+    )
+    memory: float | None = _option(
+        check.number(positive=True),
+        "Bytes that the parameters of a batch may take.  [default: 32e6]",
+        metavar="BYTES",
+        finds=False,
+    )
+    seed: int | None = _option(
+        check.whole(0),
+        "Seed of what is drawn: cotangents, jitter, and the directions in which noise is measured.  [default: 0]",
+    )
+    jitter: float | None = _option(
+        check.number(positive=True),
+        "Move each parameter of x0 by up to this part of max(|x|, typical), the same way in every run.",
+        metavar="PART",
+    )
+    deadline: float | None = _option(
+        check.number(positive=True, most=LONGEST_DEADLINE, unit=" s"),
+        "Seconds after which a parameter counts as hung.  [default: 60, or 100 times its measured cost]",
+        metavar="SECONDS",
+        finds=False,
+    )
+    budget: str | float | None = _option(
+        check.budget,
+        "Passes (1e6) or time (90s, 10m, 2h) that all runs of an audit together may spend.",
+        metavar="AMOUNT",
+        finds=False,
+    )
+    confirm: float | None = _option(
+        check.number(positive=False, most=1.0),
+        "Part of the parameters that another worker evaluates again.  [default: 0.005 in long jobs]",
+        metavar="PART",
+        finds=False,
+    )
+    partial: bool | None = _option(
+        check.boolean, "Take the exit status from the checked entries only, where a budget ends the run.", finds=False
+    )
+    self_test: bool | None = _option(
+        check.boolean, "Say in the report which known faults would not have passed.", finds=False
+    )
 
     def __post_init__(self) -> None:
         """Check each option that is set."""
-        _choice("method", self.method, METHODS)
-        _choice("mode", self.mode, MODES)
-        _choice("refine", self.refine, REFINEMENTS)
-        object.__setattr__(self, "stencil", _stencil(self.stencil))
-        object.__setattr__(self, "typical", _typical(self.typical))
-        if self.budget is not None:
-            Budget.parse(self.budget)
-        object.__setattr__(self, "confirm", _number("confirm", self.confirm, positive=False))
-        if self.confirm is not None and self.confirm > 1:
-            raise InputError(f"confirm: got {self.confirm:g}; expected a part, from 0 to 1")
-        for name in ("partial", "self_test"):
-            if not isinstance(getattr(self, name), bool | None):
-                raise InputError(f"{name}: got {getattr(self, name)!r}; expected true or false")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None:
+                object.__setattr__(self, each.name, each.metadata["check"](each.name, value))
         if self.stencil is not None and (self.method or self.order):
             raise InputError("stencil: got one together with a method or an order; it takes the place of both")
-        for name in ("rel_step", "abs_step", "memory", "jitter", "deadline"):
-            object.__setattr__(self, name, _number(name, getattr(self, name), positive=True))
-        if self.deadline is not None and self.deadline > LONGEST_DEADLINE:
-            raise InputError(f"deadline: got {self.deadline:g} s; expected at most {LONGEST_DEADLINE:g}")
-        for name in ("rtol", "atol"):
-            object.__setattr__(self, name, _number(name, getattr(self, name), positive=False))
-        for name in ("order", "block_size", "batch_size", "seed"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            object.__setattr__(self, name, _whole(name, value))
-        for name, least in (("block_size", 1), ("batch_size", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"{name}: got {value}; expected at least {least}")
         method = self.method or "central"
         if self.order is not None and method == "complex":
             raise InputError(f"order: got {self.order} with method 'complex', which has none: its error vanishes")
@@ -118,106 +149,130 @@ class Settings:
             orders = ", ".join(map(str, ORDERS[method]))
             raise InputError(f"order: got {self.order} with method {method!r}; expected one of {orders}")
 
-    def over(self, base: Settings) -> Settings:
+    def __repr__(self) -> str:
+        """Only what is set."""
+        return f"Options({', '.join(f'{name}={value!r}' for name, value in self.chosen().items())})"
+
+    def over(self, base: Options) -> Options:
         """These options where they are set, and those of ``base`` elsewhere.
 
         A stencil here replaces the method and order there, and the other way round; a method replaces the
         order there too.
         """
         mine, theirs = self.chosen(), base.chosen()
-        formula = ("method", "order", "stencil")
         if "method" in mine or "stencil" in mine or ("order" in mine and "stencil" in theirs):
-            theirs = {name: value for name, value in theirs.items() if name not in formula}
-        return Settings(**{**theirs, **mine})
+            theirs = {name: value for name, value in theirs.items() if name not in FORMULA}
+        return Options(**{**theirs, **mine})
 
     def chosen(self) -> dict[str, Any]:
         """The options that are set, as plain data."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def resolved(self, rtol: float, *, claimed: bool = True) -> Settings:
-        """With the defaults filled in.
+    def resolved(self, rtol: float, *, has_analytical: bool = True) -> Resolved:
+        """Fill in the defaults.
 
         Parameters
         ----------
         rtol : float
             The default that fits fun's precision.
-        claimed : bool
-            Whether there is an analytical gradient. Without one, nothing but the error bar tells a good
+        has_analytical : bool
+            Whether there is an analytical derivative. Without one, nothing but the error bar tells a good
             derivative from a bad one, and every entry gets one from two steps.
         """
-        defaults = Settings(refine="auto" if claimed else "all", rtol=rtol, atol=0.0, mode="full", seed=0)
+        given = self.chosen()
+        method = order = None
         if self.stencil is None:
             method = self.method or "central"
             order = None if method == "complex" else self.order or DEFAULT_ORDER[method]
-            return replace(self.over(defaults), method=method, order=order)
-        return self.over(defaults)
+        defaults = {
+            "refine": "auto" if has_analytical else "all", "rtol": rtol, "atol": 0.0, "mode": "full", "seed": 0,
+            "probes": PROBES, "memory": MEMORY, "partial": False, "self_test": False,
+        }  # fmt: skip
+        return Resolved(**{**dict.fromkeys(NAMES), **defaults, **given, "method": method, "order": order})
 
     @classmethod
-    def from_mapping(cls, options: Mapping[str, Any], where: str) -> Settings:
+    def from_mapping(cls, options: Mapping[str, Any], where: str) -> Options:
         """From names to values; an unknown name is an `InputError` that names the closest."""
-        names = [field.name for field in fields(cls)]
         for key in options:
-            if key not in names:
-                raise InputError(f"{where}: unknown key {key!r}; {closest(key, names)}")
+            if key not in NAMES:
+                raise InputError(f"{where}: unknown key {key!r}; {closest(key, NAMES)}")
         return cls(**options)
 
 
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value is not None and not (isinstance(value, str) and value in choices):
-        raise InputError(f"{name}: got {value!r}; {closest(str(value), choices)}")
+NAMES = tuple(each.name for each in fields(Options))
+OPERATIONAL = tuple(each.name for each in fields(Options) if not each.metadata["finds"])
+"""Options that change how an audit is carried out and not what it finds."""
 
 
-def _stencil(offsets: Any) -> tuple[int, ...] | None:
-    if offsets is None:
-        return None
-    whole = isinstance(offsets, Iterable) and not isinstance(offsets, str | bytes | Mapping)
-    found = list(islice(offsets, MOST_OFFSETS + 2)) if whole else []
-    if not found:
-        raise InputError(f"stencil: got {offsets!r}; expected whole numbers, as in (-2, -1, 1, 2)")
-    found = [_whole("stencil", offset) for offset in found]
-    distinct = {int(offset) for offset in found} - {0}
-    if len(distinct) < len(found) - (0 in found) or not 0 < len(distinct) <= MOST_OFFSETS:
-        raise InputError(f"stencil: got {offsets!r}; expected 1 to {MOST_OFFSETS} different offsets other than 0")
-    if max(map(abs, distinct)) > FARTHEST_OFFSET:
-        raise InputError(f"stencil: got {offsets!r}; expected offsets from -{FARTHEST_OFFSET} to {FARTHEST_OFFSET}")
-    return tuple(sorted(distinct))
+class OptionKeywords(TypedDict, total=False):
+    """The keywords of `gradcheck` and `Problem` that are fields of `Options`, for type checkers."""
+
+    method: str | None
+    order: int | None
+    stencil: Sequence[int] | None
+    refine: str | None
+    typical: float | Mapping[str, Any] | None
+    rel_step: float | None
+    abs_step: float | None
+    rtol: float | None
+    atol: float | None
+    mode: str | None
+    probes: int | None
+    block_size: int | None
+    batch_size: int | None
+    memory: float | None
+    seed: int | None
+    jitter: float | None
+    deadline: float | None
+    budget: str | float | None
+    confirm: float | None
+    partial: bool | None
+    self_test: bool | None
 
 
-def _whole(name: str, value: Any) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return int(operator.index(value))
-    except TypeError:
-        raise InputError(f"{name}: got {value!r}; expected a whole number") from None
+@dataclass(frozen=True)
+class Resolved:
+    """Options of a check with every default filled in; None is left where an option is off, or chosen by the engine."""
 
+    method: str | None
+    """None where a stencil takes its place."""
+    order: int | None
+    """None with a stencil, and with the complex step, which has none."""
+    stencil: tuple[int, ...] | None
+    refine: str
+    typical: float | Mapping[str, float] | None
+    rel_step: float | None
+    abs_step: float | None
+    rtol: float
+    atol: float
+    mode: str
+    probes: int
+    block_size: int | None
+    batch_size: int | None
+    memory: float
+    seed: int
+    jitter: float | None
+    deadline: float | None
+    budget: str | float | None
+    confirm: float | None
+    partial: bool
+    self_test: bool
 
-def _typical(sizes: Any) -> float | dict[str, float] | None:
-    if sizes is None:
-        return None
-    if not isinstance(sizes, Mapping):
-        return _number("typical", sizes, positive=True)
-    flat: dict[str, float] = {}
-    for name, size in sizes.items():
-        inner = _typical(size)
-        if isinstance(inner, dict):
-            flat |= {f"{name}/{below}": value for below, value in inner.items()}
-        elif inner is not None:
-            flat[str(name)] = inner
-    return flat
+    @property
+    def limit(self) -> Budget:
+        """The budget; infinite where none is set."""
+        return Budget() if self.budget is None else Budget.parse(self.budget)
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
 
-def _number(name: str, value: Any, *, positive: bool) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise InputError(f"{name}: got {value!r}; expected a finite number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise InputError(f"{name}: got {value!r}; expected a finite number")
-    if number < 0 or (positive and number == 0):
-        raise InputError(f"{name}: got {value!r}; expected a {'positive' if positive else 'non-negative'} number")
-    return number
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Resolved:
+        """The inverse of :meth:`to_json`; an `InputError` or a TypeError where it is altered."""
+        given = Options.from_mapping(data, "options")
+        return cls(**{**data, "stencil": given.stencil, "typical": given.typical})
+
+    def as_options(self) -> Options:
+        """The same as options that are all chosen."""
+        return Options(**{name: value for name, value in asdict(self).items() if value is not None})

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 
 from pardiff.errors import InputError
-from pardiff.problem.options import Settings
+from pardiff.problem.options import OptionKeywords, Options
 from pardiff.problem.space import Structure
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A function with an analytical gradient to be audited.
+    """A function with an analytical derivative to be audited.
 
     Parameters
     ----------
     fun : callable
-        ``fun(x, *args) -> float``. ``x`` has the structure of ``x0``. The engine perturbs ``x`` in
-        place, one element at a time: fun must neither change nor keep it.
+        ``fun(x, *args) -> float``, or with ``vjp`` an array or a (nested) mapping, list or tuple of arrays. ``x`` has
+        the structure of ``x0``. The engine perturbs ``x`` in place, one element at a time: fun must neither change nor
+        keep it.
     grad : callable, structure or None
         ``grad(x, *args)`` with the structure, names and shapes of ``x0``; or the gradient already
         computed; or None, for the numerical gradient alone.
-    x0 : array_like or mapping
-        The point: floats of any shape, or a nested mapping of named arrays.
+    x0 : array_like, mapping, list or tuple
+        The point: numbers of any shape, or a (nested) mapping, list or tuple of arrays. Integers are taken as float64.
+    vjp : callable or None
+        ``vjp(x, u, *args)``, the pullback: the derivative of ``sum(u * fun(x))``, in the structure of ``x0``. ``u`` has
+        the structure of fun's value. It takes the place of grad.
     args : tuple
-        Further arguments of fun and grad.
+        Further arguments of fun, grad and vjp.
     bounds : pair or None
         ``(lower, upper)``, each a scalar or a structure like ``x0``. fun is never evaluated outside.
     terms : bool
@@ -43,29 +47,32 @@ class Problem:
     name : str or None
         Name of the audit in `gradcheck`; on the command line it is the factory's.
     **options
-        Any option of `gradcheck` that this problem pins: ``method``, ``order``, ``rel_step``,
-        ``abs_step``, ``stencil``, ``refine``, ``typical``, ``rtol``, ``atol``, ``mode``, ``block_size``,
-        ``batch_size``, ``memory``, ``seed``, ``jitter``, ``deadline``, ``budget``, ``confirm``, ``partial``,
-        ``self_test``.
+        Any field of `Options` that this problem pins, such as ``order=4`` or ``rtol=1e-7``.
+
+    Raises
+    ------
+    InputError
+        If something cannot be used; nothing is called.
 
     Examples
     --------
     >>> import numpy as np
     >>> problem = Problem(lambda x: float(np.sum(x**2)), lambda x: 2 * x, np.array([1.0, 2.0]), order=4)
-    >>> problem.options.order
-    4
+    >>> problem.options
+    Options(order=4)
     """
 
     fun: Callable[..., Any]
     grad: Callable[..., Structure] | Structure | None
     x0: Structure
+    vjp: Callable[..., Structure] | None
     args: tuple[Any, ...]
     bounds: Any
     terms: bool
     batch_fun: Callable[..., Any] | None
     incremental: Any
     name: str | None
-    options: Settings = field(default_factory=Settings)
+    options: Options = field(default_factory=Options)
 
     def __init__(
         self,
@@ -73,22 +80,17 @@ class Problem:
         grad: Callable[..., Structure] | Structure | None = None,
         x0: Structure = None,
         *,
+        vjp: Callable[..., Structure] | None = None,
         args: tuple[Any, ...] = (),
         bounds: Any = None,
         terms: bool = False,
         batch_fun: Callable[..., Any] | None = None,
         incremental: Any = None,
         name: str | None = None,
-        **options: Any,
+        **options: Unpack[OptionKeywords],
     ) -> None:
         """Check what can be checked without calling anything."""
-        if batch_fun is not None and not callable(batch_fun):
-            raise InputError(f"batch_fun: got {type(batch_fun).__name__}; expected a callable that returns B floats")
-        if incremental is not None and (
-            isinstance(incremental, type) or not callable(getattr(incremental, "prepare", None))
-        ):
-            what = f"the class {incremental.__name__}" if isinstance(incremental, type) else type(incremental).__name__
-            raise InputError(f"incremental: got {what}; expected a Chain, or another object with a method prepare(x)")
+        _check_fast_paths(batch_fun, incremental)
         if fun is None and batch_fun is not None:
             fun = OneByOne(batch_fun)
         if fun is None and callable(incremental):
@@ -97,19 +99,67 @@ class Problem:
             raise InputError(f"fun: got {type(fun).__name__}; expected a callable that returns a float")
         if x0 is None:
             raise InputError("x0 is missing; expected an array of floats or a mapping of named arrays")
+        _check_vjp(vjp, grad=grad, terms=terms, batch_fun=batch_fun, incremental=incremental)
         args = tuple(args) if isinstance(args, tuple | list) else (args,)
-        settings = Settings.from_mapping(options, "Problem")
         values = dict(
-            fun=fun, grad=grad, x0=x0, args=args, bounds=bounds, terms=bool(terms), batch_fun=batch_fun,
-            incremental=incremental, name=name, options=settings,
+            fun=fun, grad=grad, x0=x0, vjp=vjp, args=args, bounds=bounds, terms=bool(terms), batch_fun=batch_fun,
+            incremental=incremental, name=name, options=Options.from_mapping(options, "Problem"),
         )  # fmt: skip
         for key, value in values.items():
             object.__setattr__(self, key, value)
+
+    @property
+    def has_analytical(self) -> bool:
+        """Whether there is an analytical derivative to compare with."""
+        return self.grad is not None or self.vjp is not None
+
+    @property
+    def title(self) -> str:
+        """Its name, or that of fun."""
+        return self.name or name_of(self.fun)
 
     def replaced(self, **changes: Any) -> Problem:
         """The problem with some of its parts changed."""
         parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "options"}
         return Problem(**{**parts, **self.options.chosen(), **changes})
+
+    def without_point(self) -> Problem:
+        """The problem as workers need it: x0 reaches them on its own way, and they never call grad or vjp."""
+        vjp = None if self.vjp is None else _never_called
+        return self.replaced(grad=None, vjp=vjp, x0=np.zeros(1))
+
+
+def _never_called(*_: Any) -> None:
+    """In the place of a pullback, where only the kind of the problem matters."""
+    raise AssertionError("workers do not call vjp")
+
+
+def name_of(fun: Callable[..., Any]) -> str:
+    """Name of a function, for a problem that has none of its own."""
+    name = getattr(fun, "__name__", type(fun).__name__)
+    return "gradcheck" if name == "<lambda>" else str(name)
+
+
+def _check_fast_paths(batch_fun: Any, incremental: Any) -> None:
+    if batch_fun is not None and not callable(batch_fun):
+        raise InputError(f"batch_fun: got {type(batch_fun).__name__}; expected a callable that returns B floats")
+    if incremental is not None and (
+        isinstance(incremental, type) or not callable(getattr(incremental, "prepare", None))
+    ):
+        what = f"the class {incremental.__name__}" if isinstance(incremental, type) else type(incremental).__name__
+        raise InputError(f"incremental: got {what}; expected a Chain, or another object with a method prepare(x)")
+
+
+def _check_vjp(vjp: Any, **others: Any) -> None:
+    if vjp is None:
+        return
+    if not callable(vjp):
+        raise InputError(
+            f"vjp: got {type(vjp).__name__}; expected a callable vjp(x, u) that returns a structure like x0"
+        )
+    for name, value in others.items():
+        if value is not None and value is not False:
+            raise InputError(f"vjp: got one beside {name}, which is for a fun that returns one number; leave one out")
 
 
 @dataclass(frozen=True)
@@ -137,6 +187,8 @@ class OneByOne:
 def _with_axis(x: Structure) -> Structure:
     if isinstance(x, Mapping):
         return {name: _with_axis(item) for name, item in x.items()}
+    if isinstance(x, list | tuple):
+        return type(x)(_with_axis(item) for item in x)
     return x[None]
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pardiff.comparison.compared import Stretch, stretches
-from pardiff.comparison.reconcile import ArrayResult
+from pardiff.comparison.compared import ComparedChunk, Comparison
 from pardiff.diagnosis.finding import Finding
-from pardiff.problem.space import Leaf
+from pardiff.problem.named_arrays import NamedArray
 from pardiff.storage.format import ERROR, FAIL, INCONCLUSIVE, MISSING, NONFINITE, PASS
-from pardiff.storage.ledger import Ledger
 
 MAP_ROWS, MAP_COLUMNS = 40, 80
 """Cells of a heat map; a cell of a larger array stands for several entries."""
@@ -67,30 +65,30 @@ class Histogram:
     other: tuple[int, ...]
 
 
-def heat_map(ledger: Ledger, leaf: Leaf, result: ArrayResult, rtol: float, atol: float) -> HeatMap:
+def heat_map(comparison: Comparison, array: NamedArray, finding: Finding | None) -> HeatMap:
     """The map of an array."""
-    columns = leaf.shape[-1] if leaf.shape else 1
-    rows = leaf.size // columns
+    columns = array.shape[-1] if array.shape else 1
+    rows = array.size // columns
     height, width = min(rows, MAP_ROWS), min(columns, MAP_COLUMNS)
     shape = (height, width)
     total, failing, unclear, unknown = (np.zeros(shape) for _ in range(4))
-    for part in stretches(ledger, leaf, result.rms, rtol, atol):
-        flat = np.arange(part.start, part.start + len(part.verdict))
+    for chunk in comparison.chunks(array):
+        flat = np.arange(chunk.start, chunk.stop)
         cell = (flat // columns) * height // rows * width + (flat % columns) * width // columns
-        wrong = np.isin(part.verdict, (FAIL, NONFINITE))
+        wrong = np.isin(chunk.verdict, (FAIL, NONFINITE))
         for grid, rows_in in (
             (total, slice(None)),
             (failing, wrong),
-            (unclear, part.verdict == INCONCLUSIVE),
-            (unknown, np.isin(part.verdict, (MISSING, ERROR))),
+            (unclear, chunk.verdict == INCONCLUSIVE),
+            (unknown, np.isin(chunk.verdict, (MISSING, ERROR))),
         ):
             grid += np.bincount(cell[rows_in], minlength=grid.size).reshape(shape)
     total = np.maximum(total, 1)
-    across = _marked(result.finding, len(leaf.shape) - 1, columns, width)
-    down = _marked(result.finding, 0, rows, height) if len(leaf.shape) == 2 else ()
+    across = _marked(finding, len(array.leaf.shape) - 1, columns, width)
+    down = _marked(finding, 0, rows, height) if len(array.shape) == 2 and array.output is None else ()
     return HeatMap(
-        leaf.name, leaf.shape, (failing / total).tolist(), (unclear / total).tolist(), (unknown / total).tolist(),
-        down, across, result.finding.message if result.finding else "",
+        array.name, array.shape, (failing / total).tolist(), (unclear / total).tolist(), (unknown / total).tolist(),
+        down, across, finding.message if finding else "",
     )  # fmt: skip
 
 
@@ -103,28 +101,26 @@ def _marked(finding: Finding | None, axis: int, length: int, cells: int) -> tupl
     return tuple(found) if len(found) <= MARKS else ()
 
 
-def sample(
-    ledger: Ledger, arrays: Sequence[ArrayResult], leaves: Mapping[str, Leaf], rtol: float, atol: float
-) -> tuple[tuple[Point, ...], Histogram]:
-    """Some entries evenly from all over x0, and a histogram of all."""
+def sample(comparison: Comparison) -> tuple[tuple[Point, ...], Histogram]:
+    """Some entries evenly from all over the arrays, and a histogram of all."""
     bins = np.zeros((3, 2 * (HIGHEST - LOWEST)), dtype=np.int64)
     points: list[Point] = []
-    stride = max(1, math.ceil(ledger.layout.size / POINTS))
-    for array in arrays:
-        leaf = leaves[array.name]
-        for part in stretches(ledger, leaf, array.rms, rtol, atol):
-            points += _points(part, -(leaf.start + part.start) % stride, stride)
+    size = sum(array.size for array in comparison.arrays)
+    stride = max(1, math.ceil(size / POINTS))
+    for array in comparison.arrays:
+        for chunk in comparison.chunks(array):
+            points += _points(chunk, -(array.start + chunk.start) % stride, stride)
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                place = np.log10(np.abs(part.residual) / part.uncertainty)
-            known = ~np.isnan(place)
-            half = np.clip(np.floor(2 * (place[known] - LOWEST)), 0, bins.shape[1] - 1).astype(np.int64)
-            kind = np.where(part.verdict == PASS, 0, np.where(part.verdict == FAIL, 1, 2))[known]
+                decade = np.log10(np.abs(chunk.residual) / chunk.uncertainty)
+            known = ~np.isnan(decade)
+            half = np.clip(np.floor(2 * (decade[known] - LOWEST)), 0, bins.shape[1] - 1).astype(np.int64)
+            kind = np.where(chunk.verdict == PASS, 0, np.where(chunk.verdict == FAIL, 1, 2))[known]
             bins += np.bincount(kind * bins.shape[1] + half, minlength=bins.size).reshape(bins.shape)
     return tuple(points), Histogram(*(tuple(row.tolist()) for row in bins))
 
 
-def _points(part: Stretch, first: int, stride: int) -> Iterator[Point]:
-    for row in range(first, len(part.verdict), stride):
-        a, d, u = float(part.analytical[row]), float(part.numerical[row]), float(part.uncertainty[row])
+def _points(chunk: ComparedChunk, first: int, stride: int) -> Iterator[Point]:
+    for row in range(first, len(chunk.verdict), stride):
+        a, d, u = float(chunk.analytical[row]), float(chunk.numerical[row]), float(chunk.uncertainty[row])
         if math.isfinite(a) and math.isfinite(d) and math.isfinite(u):
-            yield Point(a, d, u, int(part.verdict[row]))
+            yield Point(a, d, u, int(chunk.verdict[row]))

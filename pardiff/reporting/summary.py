@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from pardiff.comparison.reconcile import ArrayResult, Entry, Reconciliation, worst
+from pardiff.comparison.compared import Comparison
+from pardiff.comparison.ranking import Entry, worst
+from pardiff.comparison.reconcile import ArrayResult, Reconciliation
 from pardiff.comparison.self_test import SelfTest, self_test
 from pardiff.comparison.verdicts import Verdict
-from pardiff.evaluation.fixed_stencil import KINKED
+from pardiff.evaluation.baseline import Facts
+from pardiff.evaluation.step_sweep import StepSweep
+from pardiff.numerics.estimates import KINKED
+from pardiff.problem.named_arrays import find_entry
+from pardiff.problem.options import Resolved
 from pardiff.reporting.samples import MOST_MAPS, HeatMap, Histogram, Point, heat_map, sample
-from pardiff.storage.format import VERDICTS
-from pardiff.storage.ledger import Ledger, leaf_tiles
+from pardiff.storage.ledger import array_chunks, estimates
 from pardiff.storage.records import Records
 
 WORST = 20
@@ -76,8 +81,12 @@ class Summary:
     """All entries by the size of their residual in error bars."""
     curves: tuple[StepCurve, ...]
     """Step sweeps at the worst entries."""
-    settings: dict[str, Any]
-    start: dict[str, Any]
+    settings: Resolved
+    """All options, defaults filled in."""
+    baseline: Facts
+    """What was known before the first block."""
+    outputs: int
+    """Outputs of fun whose derivative was compared; 0 where it is a loss."""
     provenance: dict[str, Any]
     target: str
     workers: tuple[WorkerRow, ...]
@@ -105,44 +114,47 @@ class Summary:
         return plain
 
 
-def summarize(ledger: Ledger, reconciliation: Reconciliation) -> Summary:
-    """Make the view model of an audit that has been reconciled."""
-    info = ledger.info
-    rtol, atol = info["settings"]["rtol"], info["settings"]["atol"]
+def summarize(comparison: Comparison, reconciliation: Reconciliation) -> Summary:
+    """Make the view model of an audit that has been compared."""
+    ledger, info = comparison.ledger, comparison.ledger.info
     records = [ledger.records(wave.number) for wave in ledger.waves]
-    leaves = {leaf.name: leaf for leaf in ledger.layout.leaves}
-    order = sorted(reconciliation.arrays, key=lambda a: a.verdict is Verdict.PASS)
-    points, histogram = sample(ledger, reconciliation.arrays, leaves, rtol, atol)
+    results = {result.name: result for result in reconciliation.arrays}
+    order = sorted(comparison.arrays, key=lambda array: results[array.name].verdict is Verdict.PASS)
+    points, histogram = sample(comparison)
+    cotangents = info.spec.cotangents
     return Summary(
-        name=info["problem"],
+        name=info.problem,
         verdict=reconciliation.verdict.name,
-        headline=headline(reconciliation, rtol),
+        headline=headline(reconciliation, info.resolved.rtol),
         exit_status=reconciliation.exit_status,
         complete=reconciliation.complete,
         counts=reconciliation.counts,
         arrays=reconciliation.arrays,
         findings=tuple(asdict(finding) for finding in reconciliation.findings),
-        worst=tuple(worst(ledger, reconciliation, rtol, atol, WORST)),
+        worst=tuple(worst(comparison, WORST)),
         maps=tuple(
-            heat_map(ledger, leaves[a.name], a, rtol, atol) for a in order[:MOST_MAPS] if a.verdict is not Verdict.PASS
+            heat_map(comparison, array, results[array.name].finding)
+            for array in order[:MOST_MAPS]
+            if results[array.name].verdict is not Verdict.PASS
         ),
         points=points,
         histogram=histogram,
-        curves=tuple(step_curve(ledger, swept) for swept in info.get("sweeps", [])),
-        settings=info["settings"],
-        start=info["start"],
-        provenance=info["provenance"],
-        target=info["target"],
+        curves=tuple(step_curve(comparison, swept) for swept in info.sweeps),
+        settings=info.resolved,
+        baseline=info.facts,
+        outputs=0 if cotangents is None else len(cotangents.outputs.leaves),
+        provenance=dict(info.provenance),
+        target=info.target,
         workers=_workers(records),
         blocks_done=sum(len(some) for some in records),
         blocks_total=sum(wave.blocks for wave in ledger.waves),
-        parameters=ledger.layout.size,
+        parameters=ledger.space.size,
         nfev=reconciliation.nfev,
         checks=sum(int(some.column("checks").sum()) for some in records),
-        seconds=info["timings"].get("seconds", math.nan),
-        confirmed=sum(entry["coordinates"] for entry in info.get("confirmed", [])),
-        troubles=info.get("troubles", {}),
-        self_test=self_test(ledger, rtol, atol) if info["settings"].get("self_test") else (),
+        seconds=info.timings.seconds,
+        confirmed=sum(one.coordinates for one in info.replications),
+        troubles=dict(info.troubles),
+        self_test=self_test(comparison) if info.resolved.self_test else (),
     )
 
 
@@ -160,23 +172,20 @@ def _workers(records: list[Records]) -> tuple[WorkerRow, ...]:
     return tuple(done) if len(done) <= MOST_WORKERS else ()
 
 
-def step_curve(ledger: Ledger, swept: dict[str, Any]) -> StepCurve:
-    """A sweep as an audit stores it, with the entry's own numbers."""
-    coordinate = swept["coordinate"]
-    leaf = ledger.layout.leaf_of(coordinate)
-    found = ledger.estimates(coordinate, coordinate + 1)
-    analytical = next(
-        float(ledger.read("analytical", leaf, start, stop)[coordinate - leaf.start - start])
-        for start, stop in leaf_tiles(leaf)
-        if start <= coordinate - leaf.start < stop
-    )
+def step_curve(comparison: Comparison, swept: StepSweep) -> StepCurve:
+    """A sweep as an audit keeps it, with the entry's own numbers."""
+    ledger = comparison.ledger
+    array, entry = find_entry(ledger.arrays, swept.label)
+    found = estimates(ledger, array, entry, entry + 1)
+    start, stop = next((low, high) for low, high in array_chunks(array) if low <= entry < high)
+    analytical = float(ledger.read("analytical", array, start, stop)[entry - start])
     return StepCurve(
-        label=swept["label"],
-        scheme=swept["scheme"],
-        steps=tuple(swept["steps"]),
-        derivatives=tuple(swept["derivatives"]),
-        rounding=tuple(swept["rounding"]),
-        slopes=tuple((low, high) for low, high in swept["slopes"]),
+        label=swept.label,
+        scheme=swept.scheme,
+        steps=swept.steps,
+        derivatives=swept.derivatives,
+        rounding=swept.rounding,
+        slopes=swept.slopes,
         kink=int(found.state[0]) == KINKED,
         analytical=analytical,
         numerical=float(found.numerical[0]),
@@ -204,9 +213,9 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
     total = sum(counts.values())
     agree = counts["pass"] + counts["kink"]
     entries, agrees = ("entry", "agrees") if total == 1 else ("entries", "agree")
-    certified = max((array.certified_rtol for array in reconciliation.arrays), default=math.inf)
-    if not reconciliation.claimed:
-        return f"no analytical gradient to compare with: {total - counts['missing']:,} derivatives are numerical only"
+    certified = max((array.certified_rtol for array in reconciliation.arrays), default=0.0)
+    if not reconciliation.has_analytical:
+        return f"no analytical derivative to compare with: {total - counts['missing']:,} derivatives are numerical only"
     if reconciliation.verdict is Verdict.PASS:
         return (
             f"{agree:,} of {total:,} {entries} {agrees}; certified to rtol {upward(certified)} (asked for {rtol:.2g})"
@@ -247,8 +256,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
-
-
-def verdict_name(code: int) -> str:
-    """Name of a verdict by its code."""
-    return VERDICTS[code]

@@ -8,6 +8,7 @@ from typing import Any
 
 from pardiff.comparison.reconcile import ArrayResult
 from pardiff.comparison.verdicts import Verdict
+from pardiff.problem.options import Resolved
 from pardiff.reporting.summary import Summary, upward
 
 ARRAY_COLUMNS = (
@@ -134,15 +135,23 @@ def effort(summary: Summary) -> str:
     settings = summary.settings
     time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
-        f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings['rtol']:g}, "
-        f"atol {settings['atol']:g}{_moved(settings)}{_way(summary)}{_events(summary)}"
+        f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings.rtol:g}, "
+        f"atol {settings.atol:g}{_products(summary)}{_moved(settings)}{_way(summary)}{_events(summary)}"
     )
 
 
-def _moved(settings: dict[str, Any]) -> str:
+def _products(summary: Summary) -> str:
+    """With what a fun that returns arrays was multiplied."""
+    if not summary.outputs:
+        return ""
+    probes = summary.settings.probes
+    drawn = f"{probes} random cotangents u0 to u{probes - 1}" if probes > 1 else "a random cotangent u0"
+    return f"; {drawn} for {'1 output' if summary.outputs == 1 else f'each of {summary.outputs} outputs'}"
+
+
+def _moved(settings: Resolved) -> str:
     """By how much x0 was moved."""
-    amount = settings.get("jitter")
-    return f"; at a point beside x0, a jitter of {amount:g} away" if amount else ""
+    return f"; at a point beside x0, a jitter of {settings.jitter:g} away" if settings.jitter else ""
 
 
 def _events(summary: Summary) -> str:
@@ -157,26 +166,27 @@ def _events(summary: Summary) -> str:
 
 def _way(summary: Summary) -> str:
     """How fun was evaluated, and how often a fast path was compared with it."""
-    start = summary.start
-    if start["declined"]:
+    facts = summary.baseline
+    if facts.declined:
         return "; fun pass by pass, as batch_fun is no faster"
     compared = f"compared with fun at {summary.checks:,} points"
-    return WAYS[start["path"]].format(rows=start["rows"], compared=compared)
+    return WAYS[facts.strategy].format(rows=facts.rows, compared=compared)
 
 
-def formula(settings: dict[str, Any]) -> str:
+def formula(settings: Resolved) -> str:
     """How derivatives are formed, in words.
 
-    >>> formula({"method": "central", "order": 2, "stencil": None})
+    >>> from pardiff.problem.options import Options
+    >>> formula(Options().resolved(1e-6))
     'central differences of order 2'
     """
-    if settings["stencil"]:
-        return f"differences at offsets {', '.join(map(str, settings['stencil']))}"
-    if settings["method"] == "complex":
+    if settings.stencil:
+        return f"differences at offsets {', '.join(map(str, settings.stencil))}"
+    if settings.method == "complex":
         return "complex step"
-    if settings["method"] == "richardson":
-        return f"central differences extrapolated to order {settings['order']}"
-    return f"{settings['method']} differences of order {settings['order']}"
+    if settings.method == "richardson":
+        return f"central differences extrapolated to order {settings.order}"
+    return f"{settings.method} differences of order {settings.order}"
 
 
 def finding_line(finding: dict[str, Any]) -> str:

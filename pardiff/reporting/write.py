@@ -1,4 +1,4 @@
-"""Writes reports: one problem's beside its audit, and a batch's index over all of them."""
+"""Reports of an audit, rendered and written."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pardiff.api import open_result
 from pardiff.reporting.markdown import render_markdown
 from pardiff.reporting.summary import Summary
-from pardiff.storage.location.base import Folder, Place
+from pardiff.storage.location import LocalFolder, StorageLocation
 
 
 def _html(summary: Summary) -> str:
@@ -39,6 +38,11 @@ RENDERERS: dict[str, Callable[[Summary], str]] = {
 FILES = {"html": "report.html", "markdown": "report.md", "json": "report.json", "junit": "junit.xml"}
 
 
+def render(kind: str, summary: Summary) -> str:
+    """A report as text: ``html``, ``markdown``, ``json`` or ``junit``."""
+    return RENDERERS[kind](summary)
+
+
 def write_reports(summary: Summary, paths: Mapping[str, str | Path]) -> list[Path]:
     """Render a summary into files.
 
@@ -48,48 +52,17 @@ def write_reports(summary: Summary, paths: Mapping[str, str | Path]) -> list[Pat
         File by name of renderer: ``html``, ``markdown``, ``json``, ``junit``.
     """
     for kind, path in paths.items():
-        write_text(Folder(Path(path).parent), Path(path).name, RENDERERS[kind](summary))
+        write_text(LocalFolder(Path(path).parent), Path(path).name, RENDERERS[kind](summary))
     return [Path(path) for path in paths.values()]
 
 
-def write_beside(summary: Summary, place: Place) -> list[str]:
+def write_beside(summary: Summary, location: StorageLocation) -> list[str]:
     """Write all reports of a summary beside its audit; returns their paths or addresses."""
     for kind, name in FILES.items():
-        write_text(place, name, RENDERERS[kind](summary))
-    return [f"{place.address}/{name}" for name in FILES.values()]
+        write_text(location, name, RENDERERS[kind](summary))
+    return [f"{location.address}/{name}" for name in FILES.values()]
 
 
-def write_text(place: Place, name: str, text: str) -> None:
+def write_text(location: StorageLocation, name: str, text: str) -> None:
     """Write a text file, whatever is in the text."""
-    place.write(name, text.encode("utf-8", errors="backslashreplace"))
-
-
-def report(
-    store: str | Path,
-    *,
-    html: str | Path | None = None,
-    markdown: str | Path | None = None,
-    json: str | Path | None = None,
-    junit: str | Path | None = None,
-) -> list[str]:
-    """Write reports of an audit, finished or not; nothing in it is executed.
-
-    Parameters
-    ----------
-    store : path
-        The audit's folder, or the ``audit.zarr`` in it.
-    html, markdown, json, junit : path or None
-        Files to write; with none given, all four beside the audit.
-
-    Returns
-    -------
-    list of str
-        Paths or addresses of the files written.
-    """
-    result = open_result(store)
-    asked = {"html": html, "markdown": markdown, "json": json, "junit": junit}
-    paths: dict[str, str | Path] = {kind: path for kind, path in asked.items() if path is not None}
-    if not paths:
-        assert result.place is not None
-        return write_beside(result.summary, result.place)
-    return [str(path) for path in write_reports(result.summary, paths)]
+    location.write(name, text.encode("utf-8", errors="backslashreplace"))

@@ -1,4 +1,4 @@
-"""Whether two runs are one audit: the code of a problem, its fingerprint, and values that must not change."""
+"""By what two runs are known to be of one audit: the code of a problem, its point and its options."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import json
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pardiff.comparison.findings import same_value
-from pardiff.errors import FingerprintError, InputError, StoreError
-from pardiff.evaluation.baseline import Start
-from pardiff.problem.options import OPERATIONAL, Settings
+from pardiff.errors import InputError
+from pardiff.problem.options import OPERATIONAL, Resolved
+from pardiff.problem.parsing import parameters_digest
 from pardiff.problem.problem import Problem
-from pardiff.problem.space import parameters_digest
+from pardiff.problem.space import FloatArray, Space
 from pardiff.source.bundle import Code, sha256
 
 DEEPEST = 6
@@ -38,15 +38,22 @@ class Source:
     """Of the source text."""
 
 
-def fingerprint_of(start: Start, settings: Settings, source: Source, problem: Problem) -> dict[str, Any]:
+def fingerprint_of(
+    space: Space,
+    arrays: list[NDArray[Any]],
+    bounds: tuple[FloatArray, FloatArray] | None,
+    resolved: Resolved,
+    source: Source,
+    problem: Problem,
+) -> dict[str, Any]:
     """What must be the same for two runs to be one audit; the sizes of blocks and batches need not be."""
-    bounds = None if start.bounds is None else sha256(start.bounds[0].tobytes() + start.bounds[1].tobytes())
-    chosen = {k: v for k, v in asdict(settings).items() if k not in OPERATIONAL}
+    chosen = {key: value for key, value in resolved.to_json().items() if key not in OPERATIONAL}
     identity = {
         "source": source.digest,
-        "x0": parameters_digest(start.layout, start.arrays),
-        "bounds": bounds,
+        "x0": parameters_digest(space, arrays),
+        "bounds": None if bounds is None else sha256(bounds[0].tobytes() + bounds[1].tobytes()),
         "terms": problem.terms,
+        "vjp": problem.vjp is not None,
         "batch_fun": _description(problem.batch_fun),
         "incremental": _description(problem.incremental),
         **chosen,
@@ -55,34 +62,12 @@ def fingerprint_of(start: Start, settings: Settings, source: Source, problem: Pr
     return plain
 
 
-def has_parameters(ledger: Any, digest: str) -> bool:
-    """Whether x0 in a store is whole."""
-    try:
-        return parameters_digest(ledger.layout, ledger.parameters()) == digest
-    except StoreError:
-        return False
-
-
-def check_value(ledger: Any, start: Start) -> None:
-    """Refuse to go on where fun at x0 has changed, as it does when its data has."""
-    before = ledger.info["start"]
-    if before["value"] != before["repeat"] or start.value != start.repeat:
-        return  # not deterministic; that is a finding of its own
-    pairs = [("at x0", before["value"], start.value), ("near x0", before["probe"], start.probe)]
-    for where, there, here in pairs:
-        if not abs(here - there) <= same_value(before, there):
-            raise FingerprintError(
-                f"the audit at {ledger.address} was started with another value of fun {where} (there: {there!r}, "
-                f"now: {here!r}); its data or source must have changed: --fresh (or removing the folder) starts over"
-            )
-
-
 def pickled_source(problem: Problem) -> Source:
     """Code of a problem that was given as Python objects."""
     import cloudpickle
 
     try:
-        bundle: bytes = cloudpickle.dumps(without_point(problem))
+        bundle: bytes = cloudpickle.dumps(problem.without_point())
     except Exception as error:
         raise InputError(
             f"fun cannot be sent to workers or kept with an audit: {type(error).__name__}: {error}"
@@ -149,14 +134,3 @@ def _source_of(fun: Callable[..., Any]) -> bytes:
     except (OSError, TypeError):
         code = getattr(fun, "__code__", None)
         return type(fun).__qualname__.encode() if code is None else code.co_code + repr(code.co_names).encode()
-
-
-def name_of(fun: Callable[..., Any]) -> str:
-    """Name of a problem that has none of its own."""
-    name = getattr(fun, "__name__", type(fun).__name__)
-    return "gradcheck" if name == "<lambda>" else str(name)
-
-
-def without_point(problem: Problem) -> Problem:
-    """The problem as workers need it: x0 reaches them on its own way, and they never call grad."""
-    return problem.replaced(grad=None, x0=np.zeros(1))

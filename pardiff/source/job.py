@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pardiff.errors import InputError, TargetError, closest
-from pardiff.problem.options import Settings
+from pardiff.problem.options import NAMES, Options
 from pardiff.source.targets import Broken, Importing, Target, find_targets
 
 _TOP = ("out", "cluster", "check")
@@ -76,13 +76,13 @@ def _known(table: Any, keys: tuple[str, ...], where: str) -> None:
 
 def _check(path: Path, number: int, check: Any, importing: Importing) -> list[Target | Broken]:
     where = f"{path} [[check]] {number}"
-    names = ("target", "name", *Settings.__dataclass_fields__)
+    names = ("target", "name", *NAMES)
     _known(check, names, where)
     target, name = check.get("target"), check.get("name")
     if not isinstance(target, str):
         raise InputError(f"{where}: target: got {target!r}; expected the text of a target")
     try:
-        settings = Settings(**{k: v for k, v in check.items() if k not in ("target", "name")})
+        options = Options(**{k: v for k, v in check.items() if k not in ("target", "name")})
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     is_file = "::" in target or ":" not in target
@@ -93,4 +93,4 @@ def _check(path: Path, number: int, check: Any, importing: Importing) -> list[Ta
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w-]*", name):
             raise InputError(f"{where}: name: got {name!r}; expected letters, digits, '_' or '-'")
         found = [replace(found[0], name=name, factory=found[0].factory or found[0].name)]
-    return [replace(t, settings=settings) if isinstance(t, Target) else t for t in found]
+    return [replace(t, options=options) if isinstance(t, Target) else t for t in found]

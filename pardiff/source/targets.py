@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pardiff.errors import PardiffError, TargetError, closest
-from pardiff.problem.options import Settings
+from pardiff.problem.options import Options
 from pardiff.problem.problem import Problem, ProblemFactory
 from pardiff.source.bundle import Code, execute_file, find_factory, module_sources, sha256, zip_sources
 
@@ -31,7 +31,7 @@ class Target:
     """The workflow file, or None for an importable module."""
     module: str
     """The module's name, or empty for a file."""
-    settings: Settings = field(default_factory=Settings)
+    options: Options = field(default_factory=Options)
     """Options set by the job file; they go over those that the problem pins."""
     factory: str = ""
     """Name of the factory where it is not that of the problem."""

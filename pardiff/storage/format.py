@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from pardiff.evaluation.fixed_stencil import STATES
+from pardiff.numerics.estimates import STATES
 from pardiff.numerics.stencils import SCHEMES
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the format."""
 
 VERDICTS = ("missing", "pass", "fail", "inconclusive", "kink", "nonfinite", "error")
 """Verdicts of a coordinate by their code."""
 MISSING, PASS, FAIL, INCONCLUSIVE, KINK, NONFINITE, ERROR = range(7)
 
-TILE = 1 << 20
+CHUNK = 1 << 20
 """Elements of a chunk of an array by name: 8 MiB, large enough to read fast and small enough to hold."""
 
 
@@ -47,7 +47,7 @@ class Quantity:
 QUANTITIES: dict[str, Quantity] = {
     "numerical": Quantity("float64", math.nan, (), "numerical derivative of fun"),
     "uncertainty": Quantity("float64", math.nan, (), "half width of the error bar of the numerical derivative"),
-    "analytical": Quantity("float64", math.nan, (), "derivative as the problem's gradient claims it"),
+    "analytical": Quantity("float64", math.nan, (), "analytical derivative, as the problem computes it"),
     "residual": Quantity("float64", math.nan, (), "analytical minus numerical derivative"),
     "verdict": Quantity("int8", MISSING, VERDICTS, "verdict on the analytical derivative"),
     "step": Quantity("float64", math.nan, (), "finite-difference step, in the units of the parameter"),
@@ -123,10 +123,10 @@ MOST_ERRORS = 100
 """Messages kept of a block: enough to see what is wrong, bounded where everything is."""
 
 
-def tile_shape(shape: tuple[int, ...], most: int = TILE) -> tuple[int, ...]:
-    """Chunk of an array by name: whole trailing axes, so that a chunk is one stretch in C order.
+def chunk_shape(shape: tuple[int, ...], most: int = CHUNK) -> tuple[int, ...]:
+    """Chunk of an array by name: whole trailing axes, so that a chunk is one piece in C order.
 
-    >>> tile_shape((1000, 1000, 10)), tile_shape((3, 4)), tile_shape(())
+    >>> chunk_shape((1000, 1000, 10)), chunk_shape((3, 4)), chunk_shape(())
     ((104, 1000, 10), (3, 4), ())
     """
     chunk = list(shape)
@@ -138,9 +138,9 @@ def tile_shape(shape: tuple[int, ...], most: int = TILE) -> tuple[int, ...]:
     return tuple(max(1, size) for size in chunk)
 
 
-def tiles(shape: tuple[int, ...], most: int = TILE) -> Iterator[tuple[tuple[slice, ...], int, int]]:
+def chunks(shape: tuple[int, ...], most: int = CHUNK) -> Iterator[tuple[tuple[slice, ...], int, int]]:
     """Chunks of an array in C order: their selection, and start and stop on the flattened array."""
-    chunk = tile_shape(shape, most)
+    chunk = chunk_shape(shape, most)
     size = int(np.prod(shape, dtype=np.int64))
     if not size:
         return

@@ -8,43 +8,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pardiff.evaluation.fixed_stencil import Estimates
+from pardiff.numerics.estimates import Estimates
 from pardiff.planning.waves import Wave
-from pardiff.problem.space import FloatArray, Layout, Leaf, flatten
+from pardiff.problem.named_arrays import NamedArray, named_arrays
+from pardiff.problem.space import FloatArray, Leaf, Space
 from pardiff.storage.format import QUANTITIES, BlockRecord
+from pardiff.storage.info import AuditInfo
 from pardiff.storage.ledger import overlay
 from pardiff.storage.records import Records
 
 
 class MemoryLedger:
-    """Arrays of n numbers per quantity, and the records of the blocks."""
+    """Arrays of numbers per quantity, and the records of the blocks."""
 
     def __init__(
-        self, layout: Layout, arrays: list[NDArray[Any]], analytical: FloatArray | None, info: dict[str, Any]
+        self, space: Space, arrays: list[NDArray[Any]], analytical: FloatArray | None, info: AuditInfo, first: Wave
     ) -> None:
-        self.layout = layout
+        self.space = space
         self.info = info
         self.waves: list[Wave] = []
+        self.arrays = named_arrays(space, info.spec.cotangents)
         self._x0 = [array.copy() for array in arrays]
         self._records: dict[int, Records] = {}
         self._results: dict[int, Estimates] = {}
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.full(layout.size, quantity.fill, dtype=quantity.dtype)
+        size = self.arrays[-1].stop if self.arrays else 0
+        self._by_name: dict[str, NDArray[Any]] = {
+            name: np.full(size, quantity.fill, dtype=quantity.dtype)
             for name, quantity in QUANTITIES.items()
             if name != "analytical"
         }
-        self._arrays["analytical"] = np.full(layout.size, np.nan) if analytical is None else analytical
+        self._by_name["analytical"] = np.full(size, np.nan) if analytical is None else analytical
+        self.add_wave(first)
 
-    @property
-    def x0(self) -> FloatArray:
-        """The parameters, flat, as float64."""
-        return flatten(self.layout, self._x0)
+    def update(self, **changes: Any) -> None:
+        """Change fields of ``info``."""
+        self.info = replace(self.info, **changes)
 
     def add_wave(self, wave: Wave) -> None:
         """Make room for the results of a wave."""
         self.waves.append(wave)
         self._records[wave.number] = Records(wave)
-        self._results[wave.number] = Estimates.empty(wave.count)
+        self._results[wave.number] = Estimates.empty(wave.count, self.info.spec.observables)
 
     def records(self, wave: int) -> Records:
         """Records of the blocks that are done."""
@@ -63,33 +67,28 @@ class MemoryLedger:
         """What the blocks of one wave have found, by numbers in the wave."""
         return self._results[wave.number].part(slice(start, stop))
 
-    def estimates(self, start: int, stop: int) -> Estimates:
+    def lines(self, start: int, stop: int) -> Estimates:
         """Results of all waves for some coordinates, not to be written to."""
         first, *later = self.waves
         found = self._results[first.number].part(slice(start, stop), copy=bool(later))
         for wave in later:
             assert wave.index is not None
-            low, high = np.searchsorted(wave.index, (start, stop))
-            part = replace(wave, count=int(high - low), index=wave.index[low:high])
-            overlay(found, start, part, self._results[wave.number].part(slice(low, high)))
+            low, high = (int(i) for i in np.searchsorted(wave.index, (start, stop)))
+            overlay(found, start, wave.part(low, high), self._results[wave.number].part(slice(low, high), copy=False))
         return found
 
-    def read(self, quantity: str, leaf: Leaf, start: int, stop: int) -> NDArray[Any]:
-        """A stretch of an array by name."""
-        if quantity == "x0":
-            return self._x0[self.layout.leaves.index(leaf)].reshape(-1)[start:stop]
-        return self._arrays[quantity][leaf.start + start : leaf.start + stop]
+    def parameters(self, leaf: Leaf) -> NDArray[Any]:
+        """An array of x0, in its own shape and dtype."""
+        return self._x0[self.space.leaves.index(leaf)]
 
-    def write(self, quantity: str, leaf: Leaf, start: int, stop: int, values: NDArray[Any]) -> None:
-        """Write such a stretch."""
-        self._arrays[quantity][leaf.start + start : leaf.start + stop] = values
+    def read(self, quantity: str, array: NamedArray, start: int, stop: int) -> NDArray[Any]:
+        """A part of an array by name."""
+        return self._by_name[quantity][array.start + start : array.start + stop]
 
-    def update(self, **info: Any) -> None:
-        """Change entries of ``info``."""
-        self.info.update(info)
+    def write(self, quantity: str, array: NamedArray, start: int, stop: int, values: NDArray[Any]) -> None:
+        """Write such a part."""
+        self._by_name[quantity][array.start + start : array.start + stop] = values
 
-    def array(self, quantity: str, leaf: Leaf) -> NDArray[Any]:
-        """An array by name, in its own shape (for ``x0``, in its own dtype)."""
-        if quantity == "x0":
-            return self._x0[self.layout.leaves.index(leaf)]
-        return self._arrays[quantity][leaf.start : leaf.stop].reshape(leaf.shape)
+    def array(self, quantity: str, array: NamedArray) -> NDArray[Any]:
+        """An array by name, in its own shape."""
+        return self._by_name[quantity][array.start : array.stop].reshape(array.shape)

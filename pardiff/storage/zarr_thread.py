@@ -21,7 +21,7 @@ def _let_end() -> None:
         thread.join(PATIENCE)
 
 
-def end_in_peace() -> None:
+def join_zarr_thread() -> None:
     """Have it done before Zarr does: what is registered last is called first."""
     import zarr.core.sync  # noqa: F401 - which registers its own
 

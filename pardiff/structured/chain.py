@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError, closest
-from pardiff.problem.space import FloatArray, IntArray, Structure, named_leaves
+from pardiff.problem.parsing import named_leaves
+from pardiff.problem.space import FloatArray, IntArray, Structure
 from pardiff.structured.stages import Affine, Elementwise, Stage
 
 MEMORY = 1 << 21

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pardiff.errors import InputError
+from pardiff.problem.parsing import leaves_like, parse_x0
 from pardiff.problem.problem import Problem
-from pardiff.problem.space import flatten, leaves_like, parse_parameters, unflatten
+from pardiff.problem.space import flatten, unflatten
 
 
 def _sphere(x: Any) -> float:
@@ -85,10 +86,10 @@ class _Planted:
         self.factor = factor
 
     def __call__(self, x: Any, *args: Any) -> Any:
-        layout, _ = parse_parameters(x)
-        flat = flatten(layout, leaves_like(layout, self.grad(x, *args), "grad"))
+        space, _ = parse_x0(x)
+        flat = flatten(leaves_like(space, self.grad(x, *args), "grad"))
         flat[list(self.coordinates)] *= self.factor
-        return unflatten(layout, flat)
+        return unflatten(space, flat)
 
 
 def plant(problem: Problem, coordinates: int | tuple[int, ...], factor: float = 1.01) -> Problem:

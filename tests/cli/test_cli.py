@@ -199,10 +199,10 @@ def test_a_mutation_that_x0_does_not_show(run, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["/proc/audits", "file/audits"])
-def test_unwritable_places(run, tmp_path, place):
+def test_unwritable_places(run, tmp_path, location):
     """A place that cannot be written is one sentence and exit status 4 (2 where a file is in the way)."""
     (tmp_path / "file").write_text("mine")
-    done = run("run", "work.py::right", "--workers", 0, "--out", place)
+    done = run("run", "work.py::right", "--workers", 0, "--out", location)
 
     assert done.exit_code in (2, 4)
     assert "INCOMPLETE  right: cannot write the audit at" in done.output or "is a file" in done.output

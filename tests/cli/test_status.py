@@ -109,7 +109,7 @@ def test_one_that_is_being_written(whole, tmp_path):
     shutil.copytree(whole, tmp_path / "audit")
     audit = Audit.open(tmp_path / "audit", write=True)
     audit.group["verdict/a"][...] = 0
-    with audit.place.locked():
+    with audit.location.locked():
         text, _ = verified(tmp_path / "audit")
     assert "damaged" not in text
     assert "a run is at work on it" in text

@@ -14,7 +14,7 @@ from helpers import complaints
 
 import pardiff
 from pardiff.errors import InputError, StoreError
-from pardiff.storage.location.base import place_of
+from pardiff.storage.location.base import open_location
 
 pytestmark = pytest.mark.cluster
 
@@ -67,7 +67,7 @@ def test_end_to_end(s3, command, tmp_path):
     assert (folder / "summary.json").is_file()
     assert not (folder / "job" / ".lease").exists()
 
-    there = zarr.open_group(place_of(where).zarr("audit.zarr", write=False), mode="r")
+    there = zarr.open_group(open_location(where).zarr("audit.zarr", write=False), mode="r")
     assert arrays(there) == arrays(zarr.open_group(tmp_path / "local" / "job" / "audit.zarr", mode="r"))
     assert local.stdout.splitlines()[0] == run.stdout.splitlines()[0]
 
@@ -91,20 +91,24 @@ def test_from_python(s3):
 
     assert result.passed
     assert result.folder is None
-    assert result.place.address == where
+    assert result.location.address == where
     np.testing.assert_allclose(result.to_xarray()["numerical/x"], 3.0)
 
 
 @pytest.mark.slow
 def test_a_second_client_is_told(s3):
     """Who is alive holds the place; who has given no sign of life for a while does not."""
-    place = place_of(s3[0])
-    with place.locked(), pytest.raises(StoreError, match=r"worked on by another run \(process \d+ on"), place.locked():
+    location = open_location(s3[0])
+    with (
+        location.locked(),
+        pytest.raises(StoreError, match=r"worked on by another run \(process \d+ on"),
+        location.locked(),
+    ):
         pass
-    place.write(".lease", b"1 a dead process")
-    with place.locked():
+    location.write(".lease", b"1 a dead process")
+    with location.locked():
         pass
-    assert not place.has(".lease")
+    assert not location.has(".lease")
 
 
 def test_a_server_that_is_gone(s3, monkeypatch):
@@ -112,12 +116,12 @@ def test_a_server_that_is_gone(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setattr("pardiff.storage.location.object_store.RETRY_SECONDS", 1)
     with pytest.raises(StoreError, match=r"cannot read the audit at s3://bucket/some/runs: .*finished blocks are kept"):
-        place_of(s3[0]).has("audit.zarr")
+        open_location(s3[0]).has("audit.zarr")
 
 
-def refusals(place):
+def refusals(location):
     """What reading, listing and writing say."""
-    for act in (place.read, place.has, lambda name: place.write(name, b"1")):
+    for act in (location.read, location.has, lambda name: location.write(name, b"1")):
         with pytest.raises(StoreError) as caught:
             act("audit.zarr")
         yield str(caught.value)
@@ -138,7 +142,7 @@ def test_credentials_that_are_none(variables, said, s3, monkeypatch):
         else:
             monkeypatch.setenv(name, value)
     monkeypatch.setattr("pardiff.storage.location.object_store.RETRY_SECONDS", 1)
-    for text in refusals(place_of(s3[0])):
+    for text in refusals(open_location(s3[0])):
         assert said in text
         assert "wrong" not in text
         assert len(text.splitlines()) == 1
@@ -147,15 +151,15 @@ def test_credentials_that_are_none(variables, said, s3, monkeypatch):
 def test_a_bucket_that_is_none(s3):
     """Writing to it says so; one object that is not there is no error of the store."""
     with pytest.raises(StoreError, match=r"the store knows no such bucket \(404 Not Found\)"):
-        place_of("s3://nobody/x").write("audit.zarr", b"1")
+        open_location("s3://nobody/x").write("audit.zarr", b"1")
 
 
 def test_places_that_are_none():
     """Memory, and schemes that nobody knows."""
     with pytest.raises(InputError, match="gone with the process"):
-        place_of("memory://x")
+        open_location("memory://x")
     with pytest.raises(InputError, match="s3://, gs://, az://"):
-        place_of("ftp://x/y")
+        open_location("ftp://x/y")
 
 
 SLOW = """

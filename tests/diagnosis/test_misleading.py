@@ -9,7 +9,7 @@ from pardiff.diagnosis.evidence import Evidence
 from pardiff.diagnosis.finding import CERTAIN
 from pardiff.diagnosis.rules import diagnose
 from pardiff.problem.jitter import jitter
-from pardiff.problem.space import parse_parameters
+from pardiff.problem.parsing import parse_x0
 from pardiff.reporting.write import RENDERERS
 
 
@@ -135,8 +135,8 @@ class Large:
             yield start, self.a[some], self.d[some], np.full(len(self.a[some]), 1e-12), self.verdict[some]
 
     def diagnosis(self, shape):
-        layout, _ = parse_parameters({"W": np.zeros(shape, np.float32)})
-        evidence = gather(self, layout.leaves[0], self.parts, 1.0, 1e-6, 1 << 14, {})
+        space, _ = parse_x0({"W": np.zeros(shape, np.float32)})
+        evidence = gather(self, space.leaves[0], self.parts, 1.0, 1e-6, 1 << 14, {})
         assert isinstance(evidence, Evidence)
         assert evidence.a.size <= 1 << 14
         return diagnose(evidence, {})
@@ -181,9 +181,9 @@ def test_samples_of_large_arrays(kind):
 )
 def test_jitter_moves_everything_that_can_move(x, bounds, amount):
     """Also beside bounds, in few digits, and at the largest numbers."""
-    layout, arrays = parse_parameters(x)
+    space, arrays = parse_x0(x)
     both = None if bounds is None else tuple(np.full(len(x), side) for side in bounds)
-    jitter(layout, arrays, amount, (1.0,), both, 0)
+    jitter(space, arrays, amount, (1.0,), both, 0)
 
     assert np.all(arrays[0] != x)
     assert np.isfinite(arrays[0]).all()

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from pardiff.audit.run_audit import rule_of
-from pardiff.evaluation.baseline import evaluate_start
+from pardiff.audit.run_audit import spec_of
+from pardiff.evaluation.baseline import measure_baseline
 from pardiff.evaluation.evaluator import Coordinates
-from pardiff.evaluation.fixed_stencil import DONE, NO_ROOM, NONFINITE, SEARCHED, Rule, by_stencil
+from pardiff.evaluation.fixed_stencil import DONE, NO_ROOM, NONFINITE, SEARCHED, DifferentiationSpec, by_stencil
 from pardiff.evaluation.searches import by_search
 from pardiff.numerics.stencils import SCHEMES
 from pardiff.problem.problem import Problem
@@ -12,9 +12,9 @@ from pardiff.problem.problem import Problem
 
 def estimates(wave, fun, x0, bounds=None, terms=False, **options):
     problem = Problem(fun, None, x0, bounds=bounds, terms=terms, **options)
-    start, evaluator = evaluate_start(problem, problem.options)
-    rule = Rule.of(rule_of(start, problem.options.resolved(start.rtol)))
-    return wave(evaluator, rule, Coordinates.of(evaluator, np.arange(start.layout.size), start.bounds, start.typical))
+    start, evaluator = measure_baseline(problem, problem.options)
+    spec = DifferentiationSpec.of(spec_of(start, problem.options.resolved(start.rtol)))
+    return wave(evaluator, spec, Coordinates.of(evaluator, np.arange(start.space.size), start.bounds, start.typical))
 
 
 def test_bounds_choose_the_side():

@@ -6,9 +6,9 @@ import pytest
 import pardiff
 from pardiff.errors import InputError
 from pardiff.evaluation.batched import Batched, Tuned, tune
-from pardiff.evaluation.crosscheck import Doubt
+from pardiff.evaluation.crosscheck import EvaluatorMismatch
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.space import parse_parameters
+from pardiff.problem.parsing import parse_x0
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(30, 12))
@@ -91,7 +91,7 @@ def test_a_wrong_evaluator_steps_aside(fault, stored, tmp_path):
     assert finding.kind == "fast_path"
     assert "incremental evaluation:" in finding.message
     for quantity in ("numerical", "uncertainty", "step", "nfev"):
-        for leaf in plain._ledger.layout.leaves:
+        for leaf in plain._ledger.space.leaves:
             one, two = (r._ledger.array(quantity, leaf).tobytes() for r in (plain, result))
             assert one == two
 
@@ -123,7 +123,7 @@ def test_batches_and_points_agree():
 
         assert fast.counts == plain.counts
         assert "batches of 8 by batch_fun" in str(fast)
-        for leaf in plain._ledger.layout.leaves:
+        for leaf in plain._ledger.space.leaves:
             one, two = (r._ledger.array("numerical", leaf) for r in (plain, fast))
             np.testing.assert_allclose(one, two, rtol=1e-7, atol=1e-9)
 
@@ -159,7 +159,7 @@ def test_bits_of_batches_do_not_depend_on_blocks(size):
         pardiff.gradcheck(fun, gradient, X0, batch_fun=batch_fun, batch_size=size, block_size=block)
         for block in (1, 5, 12)
     ]
-    for leaf in found[0]._ledger.layout.leaves:
+    for leaf in found[0]._ledger.space.leaves:
         assert len({result._ledger.array("numerical", leaf).tobytes() for result in found}) == 1
 
 
@@ -231,7 +231,7 @@ def test_no_fast_path_for_random_values():
 
 
 def evaluator(fun, x0):
-    plain = Pointwise(fun, (), *parse_parameters(x0))
+    plain = Pointwise(fun, (), *parse_x0(x0))
     plain.at_start()
     return plain
 
@@ -405,7 +405,7 @@ def test_a_row_that_raises_does_not_change_the_bits_of_others():
         for size in (1, 7, 60)
     ]
 
-    assert len({r._ledger.array("numerical", r._ledger.layout.leaves[0]).tobytes() for r in found}) == 1
+    assert len({r._ledger.array("numerical", r._ledger.space.leaves[0]).tobytes() for r in found}) == 1
 
 
 EVALUATORS = {
@@ -441,7 +441,7 @@ def test_what_evaluators_do_wrong(name):
 
     assert result.passed
     assert [finding.kind for finding in result.findings] == ["fast_path"]
-    assert pardiff.plan(problem).doubt
+    assert pardiff.plan(problem).fallback_reason
 
 
 def test_what_groups_do_wrong():
@@ -483,7 +483,7 @@ def test_a_mended_evaluator_is_another_audit(tmp_path):
 
 def test_a_batch_of_another_length_is_a_doubt():
     """The number of values must be that of the rows."""
-    with pytest.raises(Doubt, match="expected \\(4,\\)"):
+    with pytest.raises(EvaluatorMismatch, match="expected \\(4,\\)"):
         Batched(evaluator(fun, X0), lambda x: np.zeros(3), 4)
 
 

@@ -3,11 +3,11 @@ import pytest
 
 from pardiff.errors import InputError
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.space import parse_parameters
+from pardiff.problem.parsing import parse_x0
 
 
 def evaluator(fun, x0):
-    return Pointwise(fun, (), *parse_parameters(x0))
+    return Pointwise(fun, (), *parse_x0(x0))
 
 
 def test_one_element_moves_and_comes_back():

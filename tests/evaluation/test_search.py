@@ -1,10 +1,10 @@
 import numpy as np
 
 from pardiff import gradcheck
-from pardiff.audit.run_audit import rule_of
-from pardiff.evaluation.baseline import evaluate_start
+from pardiff.audit.run_audit import spec_of
+from pardiff.evaluation.baseline import measure_baseline
 from pardiff.evaluation.evaluator import Coordinates
-from pardiff.evaluation.fixed_stencil import Rule
+from pardiff.evaluation.fixed_stencil import DifferentiationSpec
 from pardiff.evaluation.searches import by_search
 from pardiff.problem.problem import Problem
 
@@ -20,16 +20,16 @@ def rugged(x):
 def ready(fun, x0, **options):
     """What a search needs."""
     problem = Problem(fun, None, x0, **options)
-    start, evaluator = evaluate_start(problem, problem.options)
-    rule = Rule.of(rule_of(start, problem.options.resolved(start.rtol)))
-    return evaluator, rule, Coordinates.of(evaluator, np.arange(start.layout.size), start.bounds, start.typical)
+    start, evaluator = measure_baseline(problem, problem.options)
+    spec = DifferentiationSpec.of(spec_of(start, problem.options.resolved(start.rtol)))
+    return evaluator, spec, Coordinates.of(evaluator, np.arange(start.space.size), start.bounds, start.typical)
 
 
 def test_side_by_side_as_one_by_one():
     """Searches that are done side by side find what each finds by itself, bit for bit, with as many passes."""
-    evaluator, rule, at = ready(rugged, X0, bounds=(-2.0, 40.0))
-    together = by_search(evaluator, rule, at).to_matrix()
-    alone = np.concatenate([by_search(evaluator, rule, at[i : i + 1]).to_matrix() for i in range(len(X0))], axis=1)
+    evaluator, spec, at = ready(rugged, X0, bounds=(-2.0, 40.0))
+    together = by_search(evaluator, spec, at).to_matrix()
+    alone = np.concatenate([by_search(evaluator, spec, at[i : i + 1]).to_matrix() for i in range(len(X0))], axis=1)
 
     np.testing.assert_array_equal(together, alone)
     assert len(np.unique(together[3])) > 3  # numbers of passes

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 import pardiff
-from pardiff.evaluation.baseline import evaluate_start
+from pardiff.evaluation.baseline import measure_baseline
 from pardiff.evaluation.noise import measure_scatter
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.space import parse_parameters
+from pardiff.problem.parsing import parse_x0
 
 X0 = np.random.default_rng(0).normal(size=40)
 
 
 def start_of(fun, x0=X0, **options):
     problem = pardiff.Problem(fun, None, x0, **options)
-    return evaluate_start(problem, problem.options)[0]
+    return measure_baseline(problem, problem.options)[0]
 
 
 def test_ordinary_functions_have_the_precision_of_their_dtype():
@@ -70,7 +70,7 @@ def test_short_parameters_with_a_long_fun(dtype):
 def test_confidence_covers_all_parameters(count):
     """The allowance for noise grows with the number of parameters, as the normal distribution says."""
     rng = np.random.default_rng(0)
-    evaluator = Pointwise(lambda x: float(rng.normal()), (), *parse_parameters(np.ones(3)))
+    evaluator = Pointwise(lambda x: float(rng.normal()), (), *parse_x0(np.ones(3)))
     evaluator.at_start()
     sigma, level = measure_scatter(evaluator, count)
     drawn = np.abs(np.random.default_rng(1).normal(size=(200, min(count, 5000) * 2))).max(axis=1)

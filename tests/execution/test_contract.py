@@ -19,7 +19,7 @@ def arrays_of(result):
     return {
         (quantity, leaf.name): ledger.array(quantity, leaf).tobytes()
         for quantity in ("numerical", "uncertainty", "residual", "verdict", "step", "nfev", "state", "scheme")
-        for leaf in ledger.layout.leaves
+        for leaf in ledger.space.leaves
     }
 
 

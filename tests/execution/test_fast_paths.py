@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 import pardiff
-from pardiff.execution.worker_environment import KEEP, MMAP, TRIM, environment, remarks
+from pardiff.execution.worker_environment import KEEP, MMAP, TRIM, environment, environment_warnings
 from pardiff.testing import plant
 
 RNG = np.random.default_rng(0)
@@ -69,7 +69,7 @@ def bits(result):
     return {
         (quantity, leaf.name): ledger.array(quantity, leaf).tobytes()
         for quantity in QUANTITIES
-        for leaf in ledger.layout.leaves
+        for leaf in ledger.space.leaves
     }
 
 
@@ -148,8 +148,8 @@ def test_embedded_workers_have_our_environment(embedded):
     for found in embedded.client.run(environment).values():
         assert found["malloc"] == {TRIM: str(KEEP), MMAP: str(KEEP)}
         assert found["blas"] == 1
-    assert remarks(embedded.client.run(environment)) == []
-    assert embedded.remarks() == []
+    assert environment_warnings(embedded.client.run(environment)) == []
+    assert embedded.environment_warnings() == []
 
 
 @pytest.mark.cluster
@@ -176,7 +176,7 @@ ENVIRONMENTS = [
 @pytest.mark.parametrize(("malloc", "blas", "said"), ENVIRONMENTS)
 def test_remarks(malloc, blas, said):
     """What makes workers slow, and nothing else, is said."""
-    found = remarks({"tcp://a:1": {"malloc": malloc, "blas": blas, "set": False}})
+    found = environment_warnings({"tcp://a:1": {"malloc": malloc, "blas": blas, "set": False}})
 
     assert len(found) == len(said)
-    assert all(part in sentence for part, sentence in zip(said, found, strict=True))
+    assert all(part in translate_storage_errors for part, translate_storage_errors in zip(said, found, strict=True))

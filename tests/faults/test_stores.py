@@ -16,7 +16,7 @@ from proxy import proxy
 
 import pardiff
 from pardiff.errors import StoreError
-from pardiff.storage.location.base import place_of
+from pardiff.storage.location.base import open_location
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -158,4 +158,4 @@ def test_workers_are_killed_while_they_write_objects(s3, tmp_path):
     assert kills >= 4
     assert started_again(run.log) == []
     assert bits(folder / "job") == bits(tmp_path / "whole" / "job")
-    assert not place_of(address).child("job").has(".lease")
+    assert not open_location(address).child("job").has(".lease")

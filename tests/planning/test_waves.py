@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 import pardiff
 from pardiff.planning.cost import make_plan
 from pardiff.planning.waves import MOST_BLOCKS, Wave, block_size
-from pardiff.problem.options import Settings
+from pardiff.problem.options import Options
 
 
 @given(st.integers(1, 1000), st.integers(1, 1000))
@@ -83,7 +83,7 @@ def test_a_plan_knows_the_fast_path():
 
 def test_planning_a_huge_problem_is_cheap():
     """A plan for 1e8 parameters holds no array."""
-    plan = make_plan("huge", 10**8, Settings().resolved(1e-6), 1e-3, 1000)
+    plan = make_plan("huge", 10**8, Options().resolved(1e-6), 1e-3, 1000)
 
     assert plan.passes == 2 * 10**8
     assert plan.blocks <= MOST_BLOCKS + 1

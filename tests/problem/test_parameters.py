@@ -3,40 +3,41 @@ import pytest
 from hypothesis import given
 
 from pardiff.errors import InputError
-from pardiff.problem.space import Layout, flatten, parse_gradient, parse_parameters, unflatten
+from pardiff.problem.parsing import parse_gradient, parse_x0
+from pardiff.problem.space import Space, flatten, unflatten
 from pardiff.testing import structures
 
 
 @given(structures())
 def test_flattening_is_undone(x0):
     """Taking a structure apart and putting it together again gives the same numbers, names and shapes."""
-    layout, arrays = parse_parameters(x0)
-    again, arrays2 = parse_parameters(unflatten(layout, flatten(layout, arrays)))
+    space, arrays = parse_x0(x0)
+    again, arrays2 = parse_x0(unflatten(space, flatten(arrays)))
 
-    assert again == layout
+    assert again == space
     assert all(np.array_equal(a, b) for a, b in zip(arrays, arrays2, strict=True))
 
 
 @given(structures())
 def test_layout_survives_json(x0):
     """A layout read from an audit is the one that was written."""
-    layout, _ = parse_parameters(x0)
+    space, _ = parse_x0(x0)
 
-    assert Layout.from_json(layout.to_json()) == layout
+    assert Space.from_json(space.to_json()) == space
 
 
 @given(structures())
 def test_labels_name_elements(x0):
     """Every coordinate has its own label."""
-    layout, _ = parse_parameters(x0)
+    space, _ = parse_x0(x0)
 
-    assert len({layout.label(i) for i in range(layout.size)}) == layout.size
+    assert len({space.label(i) for i in range(space.size)}) == space.size
 
 
 def test_x0_is_copied():
     """The caller's array is not the one that is perturbed."""
     x0 = np.ones(3)
-    _, (array,) = parse_parameters(x0)
+    _, (array,) = parse_x0(x0)
     array[0] = 5
 
     assert x0[0] == 1
@@ -44,9 +45,9 @@ def test_x0_is_copied():
 
 def test_empty_leaves_are_skipped():
     """An array without elements may stand among others."""
-    layout, _ = parse_parameters({"a": np.zeros(0), "b": np.ones(2), "c": np.zeros((0, 3))})
+    space, _ = parse_x0({"a": np.zeros(0), "b": np.ones(2), "c": np.zeros((0, 3))})
 
-    assert [layout.label(i) for i in range(layout.size)] == ["b[0]", "b[1]"]
+    assert [space.label(i) for i in range(space.size)] == ["b[0]", "b[1]"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_empty_leaves_are_skipped():
 def test_bad_x0(x0, said):
     """Each bad x0 gets one sentence that says where and what was expected."""
     with pytest.raises(InputError, match="x0") as caught:
-        parse_parameters(x0)
+        parse_x0(x0)
 
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -92,9 +93,9 @@ def test_bad_x0(x0, said):
 )
 def test_bad_gradient(grad, said):
     """Each bad gradient gets one sentence that names the array."""
-    layout, _ = parse_parameters({"W": np.zeros((2, 2)), "b": np.zeros(2)})
+    space, _ = parse_x0({"W": np.zeros((2, 2)), "b": np.zeros(2)})
 
     with pytest.raises(InputError) as caught:
-        parse_gradient(layout, grad)
+        parse_gradient(space, grad)
 
     assert said in str(caught.value)

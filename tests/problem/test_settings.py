@@ -1,12 +1,12 @@
 import pytest
 
 from pardiff.errors import InputError
-from pardiff.problem.options import Settings
+from pardiff.problem.options import Options
 
 
 def test_the_nearer_choice_wins():
     """A flag goes over a job file, which goes over what the problem pins."""
-    merged = Settings(rtol=1e-3).over(Settings(rtol=1e-4, order=4).over(Settings(order=2, atol=1.0)))
+    merged = Options(rtol=1e-3).over(Options(rtol=1e-4, order=4).over(Options(order=2, atol=1.0)))
 
     assert (merged.rtol, merged.order, merged.atol) == (1e-3, 4, 1.0)
 
@@ -30,6 +30,6 @@ def test_the_nearer_choice_wins():
 def test_bad_options(options, said):
     """Each bad option gets one sentence."""
     with pytest.raises(InputError) as caught:
-        Settings.from_mapping(options, "here")
+        Options.from_mapping(options, "here")
 
     assert said in str(caught.value)

@@ -62,13 +62,13 @@ def test_a_right_gradient_never_fails(pair, x0, order, scale, offset):
 def test_a_planted_fault_is_found_where_it_is(name, data, factor):
     """A wrong entry fails, and no other does."""
     problem = TOYS[name]()
-    n = pardiff.gradcheck(problem)._ledger.layout.size
+    n = pardiff.gradcheck(problem)._ledger.space.size
     i = data.draw(st.integers(0, n - 1))
     result = pardiff.gradcheck(plant(problem, i, factor))
 
     assert result.counts["fail"] == 1
     assert result.counts["pass"] == n - 1
-    assert result.worst(1)[0].label == result._ledger.layout.label(i)
+    assert result.worst(1)[0].label == result._ledger.space.label(i)
 
 
 @given(st.sampled_from(sorted(TOYS)), st.integers(1, 30), st.sampled_from([None, "threads"]))
@@ -80,7 +80,7 @@ def test_blocks_and_threads_do_not_change_bits(name, size, executor):
     other = pardiff.gradcheck(problem, block_size=size, executor=executor)._ledger
 
     for quantity in ("numerical", "uncertainty", "step", "nfev", "verdict"):
-        for leaf in plain.layout.leaves:
+        for leaf in plain.space.leaves:
             assert plain.array(quantity, leaf).tobytes() == other.array(quantity, leaf).tobytes()
 
 

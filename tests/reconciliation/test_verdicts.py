@@ -30,7 +30,7 @@ def test_three_ways():
     assert verdict_of(1.0, np.nan, np.nan, estimate.ERROR) == ERROR
     assert verdict_of(1.0, np.nan, np.nan, estimate.MISSING) == MISSING
     assert verdict_of(1.0, np.nan, np.nan, estimate.NO_ROOM) == INCONCLUSIVE
-    assert verdict_of(np.nan, 1.0, 1e-7, claimed=False) == INCONCLUSIVE
+    assert verdict_of(np.nan, 1.0, 1e-7, has_analytical=False) == INCONCLUSIVE
 
 
 @given(anything, anything, anything, st.floats(0, 1e300), st.floats(0, 1), st.floats(0, 1))

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 
 import pardiff
 from pardiff.errors import FingerprintError, InputError, NotAnAuditError, StoreError
-from pardiff.storage.location.base import Folder
+from pardiff.storage.location.base import LocalFolder
 from pardiff.storage.zarr_ledger import Audit, _sealed, remove
 from pardiff.testing import plant, structures, two_layers
 
@@ -169,14 +169,14 @@ def test_a_mended_gradient_needs_no_new_pass(tmp_path):
 @pytest.mark.parametrize("what", ["file", "folder", "zarr", "future"])
 def test_what_is_not_an_audit_is_left_alone(tmp_path, what):
     """Something else at the place of the store is refused, even with --fresh, and not touched."""
-    place = tmp_path / "a" / "audit.zarr"
+    location = tmp_path / "a" / "audit.zarr"
     if what == "file":
         (tmp_path / "a").write_text("mine")
     elif what == "folder":
-        place.mkdir(parents=True)
-        (place / "precious.txt").write_text("mine")
+        location.mkdir(parents=True)
+        (location / "precious.txt").write_text("mine")
     else:
-        zarr.create_group(place, attributes={} if what == "zarr" else {"pardiff_schema": 99})
+        zarr.create_group(location, attributes={} if what == "zarr" else {"pardiff_schema": 99})
     before = sorted(p for p in tmp_path.rglob("*"))
 
     with pytest.raises(NotAnAuditError):
@@ -488,7 +488,7 @@ def test_results_that_others_write_over(tmp_path):
 
 def test_reconciling_while_a_run_is_at_work(whole, tmp_path):
     shutil.copytree(whole, tmp_path / "a")
-    with Folder(tmp_path / "a").locked(), pytest.raises(StoreError, match="being worked on by another run"):
+    with LocalFolder(tmp_path / "a").locked(), pytest.raises(StoreError, match="being worked on by another run"):
         pardiff.reconcile(tmp_path / "a", rtol=1e-3)
     assert pardiff.reconcile(tmp_path / "a", rtol=1e-3).counts["fail"] == 1
 

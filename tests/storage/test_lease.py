@@ -10,7 +10,7 @@ import pytest
 
 from pardiff.errors import StoreError
 from pardiff.storage.location import lease
-from pardiff.storage.location.base import Folder
+from pardiff.storage.location.base import LocalFolder
 from pardiff.storage.location.lease import LEASE, Lease
 
 
@@ -31,9 +31,9 @@ def no_locks(monkeypatch):
 
 def test_the_second_is_told(tmp_path):
     with (
-        Lease(Folder(tmp_path)).hold(),
+        Lease(LocalFolder(tmp_path)).hold(),
         pytest.raises(StoreError, match=rf"worked on by another run \(process {os.getpid()} on"),
-        Lease(Folder(tmp_path)).hold(),
+        Lease(LocalFolder(tmp_path)).hold(),
     ):
         pass
     assert not (tmp_path / LEASE).exists()
@@ -42,14 +42,14 @@ def test_the_second_is_told(tmp_path):
 @pytest.mark.parametrize("left", [b"1 a dead process", b""])
 def test_what_a_dead_one_leaves_is_taken_over(left, tmp_path):
     (tmp_path / LEASE).write_bytes(left)
-    with Lease(Folder(tmp_path)).hold():
+    with Lease(LocalFolder(tmp_path)).hold():
         assert f"process {os.getpid()} on" in (tmp_path / LEASE).read_text()
     assert not (tmp_path / LEASE).exists()
 
 
 def test_one_that_slept_is_stopped(tmp_path):
     """What the other has written stays."""
-    mine = Lease(Folder(tmp_path))
+    mine = Lease(LocalFolder(tmp_path))
     with mine.hold():
         (tmp_path / LEASE).write_bytes(b"2 another process")
         time.sleep(0.5)
@@ -69,7 +69,7 @@ def test_many_that_begin_at_once(left, tmp_path):
     def begin():
         barrier.wait()
         try:
-            with Lease(Folder(tmp_path)).hold():
+            with Lease(LocalFolder(tmp_path)).hold():
                 outcomes.append("held")
                 if len(outcomes) < 8:
                     ended.wait(20)
@@ -87,27 +87,27 @@ def test_many_that_begin_at_once(left, tmp_path):
 
 
 def test_a_folder_without_locks(no_locks, tmp_path):
-    folder = Folder(tmp_path / "job")
+    folder = LocalFolder(tmp_path / "job")
     assert not folder.held()
     with folder.locked():
         assert folder.held()
-        assert Folder(tmp_path / "job").held()
+        assert LocalFolder(tmp_path / "job").held()
         folder.check_held()
-        with pytest.raises(StoreError, match="worked on by another run"), Folder(tmp_path / "job").locked():
+        with pytest.raises(StoreError, match="worked on by another run"), LocalFolder(tmp_path / "job").locked():
             pass
     assert not folder.held()
 
 
 def test_a_folder_with_locks_has_no_signs(tmp_path):
-    with Folder(tmp_path).locked():
+    with LocalFolder(tmp_path).locked():
         assert not (tmp_path / LEASE).exists()
-        with pytest.raises(StoreError, match="worked on by another run"), Folder(tmp_path).locked():
+        with pytest.raises(StoreError, match="worked on by another run"), LocalFolder(tmp_path).locked():
             pass
 
 
 def test_a_look_that_fails_ends_no_signs(tmp_path, monkeypatch):
     """File systems that need signs of life are those on which a read may fail."""
-    read, failures = Folder.read, []
+    read, failures = LocalFolder.read, []
 
     def failing(self, name):
         if name == LEASE and len(failures) < 2:
@@ -115,9 +115,9 @@ def test_a_look_that_fails_ends_no_signs(tmp_path, monkeypatch):
             raise OSError(errno.ESTALE, "Stale file handle")
         return read(self, name)
 
-    with Lease(Folder(tmp_path)).hold():
+    with Lease(LocalFolder(tmp_path)).hold():
         first = (tmp_path / LEASE).read_bytes()
-        monkeypatch.setattr(Folder, "read", failing)
+        monkeypatch.setattr(LocalFolder, "read", failing)
         time.sleep(1.5)
         assert len(failures) == 2
         assert (tmp_path / LEASE).read_bytes() != first
@@ -125,7 +125,7 @@ def test_a_look_that_fails_ends_no_signs(tmp_path, monkeypatch):
 
 def test_a_lease_that_cannot_be_read(tmp_path):
     (tmp_path / LEASE).mkdir()
-    with pytest.raises(StoreError, match="cannot read who works on the audit"), Lease(Folder(tmp_path)).hold():
+    with pytest.raises(StoreError, match="cannot read who works on the audit"), Lease(LocalFolder(tmp_path)).hold():
         pass
 
 
@@ -133,7 +133,7 @@ def test_a_lease_that_cannot_be_read(tmp_path):
 def test_children_keep_no_lock(tmp_path):
     """fun may fork, and a child may live on when the client is killed."""
     ready, started = os.pipe()
-    with Folder(tmp_path).locked():
+    with LocalFolder(tmp_path).locked():
         child = os.fork()
         if not child:
             os.write(started, b"1")
@@ -141,9 +141,9 @@ def test_children_keep_no_lock(tmp_path):
             os._exit(0)
         os.read(ready, 1)
     try:
-        with Folder(tmp_path).locked():
+        with LocalFolder(tmp_path).locked():
             pass
-        assert not Folder(tmp_path).held()
+        assert not LocalFolder(tmp_path).held()
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pardiff.errors import StoreError
-from pardiff.storage.location.base import sentence
 from pardiff.storage.location.lease import LEASE, SILENCE, Lease
+from pardiff.storage.location.storage_errors import translate_storage_errors
 
 REQUESTS = 32
 """To an object store at once."""
@@ -19,7 +19,7 @@ RETRY_SECONDS = 60
 """How long a request to an object store is repeated that fails for a reason that may pass."""
 
 
-class Bucket:
+class ObjectPrefix:
     """A prefix of an object store; credentials come from the environment of each process."""
 
     def __init__(self, address: str) -> None:
@@ -30,7 +30,7 @@ class Bucket:
         self.address = address.rstrip("/")
         self._obstore = obstore
         self._lease = Lease(self)
-        with sentence(self.address, "open"):
+        with translate_storage_errors(self.address, "open"):
             self._store = self._open(self.address)
 
     def _open(self, address: str) -> Any:
@@ -39,28 +39,28 @@ class Bucket:
         options: Any = {"allow_http": True} if endpoint.startswith("http://") else {}
         return self._obstore.store.from_url(address, client_options=options, retry_config=retry)
 
-    def child(self, name: str) -> Bucket:
+    def child(self, name: str) -> ObjectPrefix:
         """A prefix within."""
-        return Bucket(f"{self.address}/{name}")
+        return ObjectPrefix(f"{self.address}/{name}")
 
     def check_usable(self) -> None:
         """A prefix can hold anything."""
 
     def names(self) -> list[str]:
         """Prefixes within."""
-        with sentence(self.address, "read"):
+        with translate_storage_errors(self.address, "read"):
             found = self._obstore.list_with_delimiter(self._store)["common_prefixes"]
         return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found)
 
     def files(self) -> list[str]:
         """Objects within."""
-        with sentence(self.address, "read"):
+        with translate_storage_errors(self.address, "read"):
             found = self._obstore.list_with_delimiter(self._store)["objects"]
         return sorted(item["path"].rpartition("/")[2] for item in found)
 
     def has(self, name: str) -> bool:
         """Whether there is an object, or any below a prefix."""
-        with sentence(self.address, "read"):
+        with translate_storage_errors(self.address, "read"):
             try:
                 self._obstore.head(self._store, name)
                 return True
@@ -69,7 +69,7 @@ class Bucket:
 
     def read(self, name: str) -> bytes:
         """Content of an object."""
-        with sentence(self.address, "read", but=FileNotFoundError):
+        with translate_storage_errors(self.address, "read", but=FileNotFoundError):
             return bytes(self._obstore.get(self._store, name).bytes())
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
@@ -86,12 +86,12 @@ class Bucket:
 
     def write(self, name: str, data: bytes) -> None:
         """Put an object, which is atomic."""
-        with sentence(self.address, "write"):
+        with translate_storage_errors(self.address, "write"):
             self._obstore.put(self._store, name, data)
 
     def write_new(self, name: str, data: bytes) -> bool:
         """Put an object that is not there; a server that cannot tell puts it in any case."""
-        with sentence(self.address, "write"):
+        with translate_storage_errors(self.address, "write"):
             try:
                 self._obstore.put(self._store, name, data, mode="create")
             except self._obstore.exceptions.AlreadyExistsError:
@@ -102,7 +102,7 @@ class Bucket:
 
     def erase(self, name: str) -> None:
         """Delete an object, and all below a prefix; the root of a Zarr group last, as it tells what the rest is."""
-        with sentence(self.address, "write"):
+        with translate_storage_errors(self.address, "write"):
             root = f"{name}/zarr.json"
             for some in self._obstore.list(self._store, name + "/"):
                 for item in some:
@@ -119,12 +119,12 @@ class Bucket:
         """A store of objects."""
         from zarr.storage import ObjectStore
 
-        with sentence(self.address, "open"):
+        with translate_storage_errors(self.address, "open"):
             return ObjectStore(self._open(f"{self.address}/{name}"), read_only=not write)
 
     def held(self) -> bool:
         """Whether a client has given a sign of life lately."""
-        with sentence(self.address, "read"):
+        with translate_storage_errors(self.address, "read"):
             try:
                 last = self._obstore.head(self._store, LEASE)["last_modified"]
             except FileNotFoundError:
@@ -141,7 +141,7 @@ class Bucket:
 
     def listing(self, name: str) -> list[str]:
         """Names of objects."""
-        with sentence(self.address, "read"):
+        with translate_storage_errors(self.address, "read"):
             return [
                 item["path"].rpartition("/")[2]
                 for some in self._obstore.list(self._store, name + "/", chunk_size=1000)
