@@ -132,7 +132,7 @@ class Round:
         begun = [
             (datetime.fromisoformat(event["time"]).timestamp(), event["process"])
             for event in events(log)
-            if event["event"] in ("start", "quarantine")
+            if event["event"] in ("start", "isolated")
         ]
         for (moment, kind), (after, _) in pairwise([*self.moments, (float("inf"), "")]):
             known = {process for at, process in begun if at <= moment}

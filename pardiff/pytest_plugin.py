@@ -125,7 +125,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def _empty(store: Path) -> Path:
     """A place for an audit; the one of an earlier run makes way."""
     from pardiff.storage.audit_folder import audit_location, has_audit
-    from pardiff.storage.zarr_ledger import remove_audit
+    from pardiff.storage.zarr_store import remove_audit
 
     location = audit_location(store)
     if has_audit(location):

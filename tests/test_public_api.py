@@ -5,7 +5,8 @@ import sys
 import pytest
 
 import pardiff
-from pardiff.comparison.reconcile import ArrayResult, Entry
+from pardiff.comparison.ranking import Entry
+from pardiff.comparison.reconcile import ArrayResult
 
 
 def test_all_is_what_is_public():

@@ -98,7 +98,7 @@ def measure_pardiff(name, seeds, options, method, scaling="as it is"):
         space, _, truth = _flat(case)
         truth = truth * SCALINGS[scaling][0]
         result = _check(fun, grad, case, **options)
-        found = result._ledger.estimates(0, space.size)
+        found = result.ledger.lines(0, space.size).reshaped(space.size)
         _count(row, result, found, truth, case)
         row.total += result.nfev / space.size
         if scaling == "as it is":
@@ -127,7 +127,7 @@ def measure_gradient(name, seeds, rtol):
         space, _, truth = _flat(case)
         with np.errstate(all="ignore"):
             result = pardiff.gradcheck(case.fun, None, case.x0, **{**case.options, "rtol": rtol})
-        found = result._ledger.estimates(0, space.size)
+        found = result.ledger.lines(0, space.size).reshaped(space.size)
         _count(row, result, found, truth, case)
         row.total += result.nfev / space.size
     row.passes /= seeds
@@ -155,8 +155,8 @@ def _is_tolerated(space, truth, coordinate, wrong, case):
 
 
 def _verdict(result, coordinate):
-    leaf = result._ledger.space.leaf_of(coordinate)
-    return int(result._ledger.array("verdict", leaf).reshape(-1)[coordinate - leaf.start])
+    array = next(one for one in result.ledger.arrays if one.start <= coordinate < one.stop)
+    return int(result.ledger.array("verdict", array).reshape(-1)[coordinate - array.start])
 
 
 def _count(row, result, found, truth, case):

@@ -125,15 +125,15 @@ class Ours:
                 problem, executor=executor, store=Path(folder) / "audit" if store else None, **options
             )
             whole = time.perf_counter() - begin
-        info = result._ledger.info
-        start = info["timings"]["start"]
-        n = result._ledger.space.size
+        info = result.ledger.info
+        start = info.timings.start
+        n = result.ledger.space.size
         expected = {"incremental": "incremental", "batched": "batched", "plain": "pointwise"}[path]
         return {
-            "waves": info["timings"].get("waves", whole - start),
+            "waves": info.timings.waves,
             "whole": whole,
-            "passes": (result.nfev - info["start"]["nfev"]) / n,
+            "passes": (result.nfev - info.baseline.nfev) / n,
             "passed": result.passed,
-            "path": info["start"]["path"] if info["start"]["path"] == expected else f"not {expected}",
-            "rows": info["start"]["rows"],
+            "strategy": info.baseline.strategy if info.baseline.strategy == expected else f"not {expected}",
+            "rows": info.baseline.rows,
         }

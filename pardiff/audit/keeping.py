@@ -102,10 +102,11 @@ class InStore:
 
     def open(self, baseline: Baseline, info: AuditInfo, first: Wave, *, anew: bool) -> Ledger:
         """A new audit, or the one that is there if it is of the same run; ``anew`` removes it."""
-        from pardiff.storage.zarr_ledger import ZarrLedger, remove_audit
+        from pardiff.storage.zarr_ledger import ZarrLedger
+        from pardiff.storage.zarr_store import remove_audit
 
         fingerprint = fingerprint_of(
-            baseline.space, baseline.arrays, baseline.bounds, info.resolved, self.source, self.problem
+            baseline.space, baseline.arrays, baseline.bounds, info.settings, self.source, self.problem
         )
         there = has_audit(self.location)
         if there and (self.fresh or anew):
@@ -117,10 +118,10 @@ class InStore:
             info = replace(info, fingerprint=fingerprint)
             ledger = ZarrLedger.create(self.location, baseline.space, baseline.arrays, info, first)
         if self.source.bundle:
-            ledger.write_code(self.source.code.filename, self.source.bundle)
+            ledger.store.write_code(self.source.code.filename, self.source.bundle)
         if baseline.analytical is not None:
             ledger.write_analytical(baseline.analytical)
-        ledger.update(resolved=info.resolved, has_analytical=info.has_analytical)
+        ledger.update(settings=info.settings, has_analytical=info.has_analytical)
         return ledger
 
     def _resumed(self, baseline: Baseline, info: AuditInfo, fingerprint: dict[str, object]) -> ZarrLedger:
@@ -181,7 +182,7 @@ def has_parameters(ledger: ZarrLedger) -> bool:
 
 def _check_value(ledger: ZarrLedger, baseline: Baseline) -> None:
     """Refuse to go on where fun at x0 has changed, as it does when its data has."""
-    before, now = ledger.info.facts, baseline.facts
+    before, now = ledger.info.baseline, baseline.facts
     if ledger.info.spec.cotangents != baseline.cotangents:
         raise FingerprintError(
             f"the audit at {ledger.address} was started with other outputs of fun; its data or source must have "

@@ -60,7 +60,7 @@ def reconcile_store(
         ledger = ZarrLedger.open(location, write=True)
         ledger.drop_damaged()
         ledger.check_analytical()
-        ledger.update(resolved=replace(ledger.info.resolved, **asked.chosen()))
+        ledger.update(settings=replace(ledger.info.settings, **asked.chosen()))
         write_named_arrays(ledger)
         comparison = Comparison(ledger)
         save(comparison)

@@ -121,7 +121,7 @@ class _Run:
         info = self.ledger.info
         earlier = info.timings.seconds + time.perf_counter() - self.begin
         return BudgetTracker(
-            info.resolved.limit, passes(self.ledger), earlier, self.executor.workers, info.facts.seconds
+            info.settings.limit, passes(self.ledger), earlier, self.executor.workers, info.baseline.seconds
         )
 
     def finish(self) -> GradcheckResult:
@@ -152,9 +152,9 @@ def _info(
     return AuditInfo(
         problem=name,
         target=target,
-        resolved=resolved,
+        settings=resolved,
         has_analytical=baseline.analytical is not None,
-        facts=replace(facts, nfev=facts.nfev + (fallback.nfev if fallback else 0)),
+        baseline=replace(facts, nfev=facts.nfev + (fallback.nfev if fallback else 0)),
         spec=baseline.spec(resolved),
         client=worker_name(),
         provenance=provenance(),

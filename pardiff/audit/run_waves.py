@@ -57,7 +57,7 @@ class Waves:
     @property
     def resolved(self) -> Resolved:
         """The options."""
-        return self.ledger.info.resolved
+        return self.ledger.info.settings
 
     def run(self) -> str:
         """Do the waves that are planned, plan those that their results ask for, and lay the results out.
@@ -90,7 +90,7 @@ class Waves:
 
     def _next_wave(self, number: int) -> Wave | None:
         """What the results so far ask for; None where nothing is left open."""
-        facts, resolved, tracker = self.ledger.info.facts, self.resolved, self.tracker
+        facts, resolved, tracker = self.ledger.info.baseline, self.resolved, self.tracker
         found = needs_refinement(Comparison(self.ledger), facts.error)
         entries, kind = found.entries, SEARCH
         if len(found.within_tolerance) and resolved.refine == "auto" and resolved.method != "complex":
@@ -163,7 +163,7 @@ class Waves:
             ledger.update(replications=tuple(found))
 
     def _task(self, wave: Wave) -> Task:
-        facts = self.ledger.info.facts
+        facts = self.ledger.info.baseline
         limits = Limits.of(wave, self._passes(wave.kind), facts.seconds, self.resolved.deadline, facts.strategy)
         return self.make_task(wave, limits)
 

@@ -24,7 +24,7 @@ def swept_text(result: GradcheckResult, label: str, target: str | None) -> str:
             raise TargetError(f"--target {target}: expected one problem, got {len(found)}: {names}")
         if isinstance(found[0], Broken):
             raise TargetError(found[0].error)
-        swept = sweep(found[0].load()[0], label, options=info.resolved.as_options())
+        swept = sweep(found[0].load()[0], label, options=info.settings.as_options())
     elif label in held:
         swept = held[label]
     else:

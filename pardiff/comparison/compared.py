@@ -62,7 +62,7 @@ class Comparison:
     """
 
     def __init__(self, ledger: Ledger, tolerance: Tolerance | None = None) -> None:
-        resolved = ledger.info.resolved
+        resolved = ledger.info.settings
         self.ledger = ledger
         self.tolerance = tolerance or Tolerance(resolved.rtol, resolved.atol)
         self.arrays = tuple(array for array in ledger.arrays if array.size)

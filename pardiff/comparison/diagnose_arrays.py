@@ -211,7 +211,7 @@ def nonfinite_analytical(
 def _sizes(ledger: Ledger) -> dict[int, str]:
     """Lengths of axes and sizes of arrays, with whose they are: of the data, of x0, and of whole arrays of it."""
     owners: dict[int, list[str]] = {}
-    for length, of in ledger.info.facts.lengths:
+    for length, of in ledger.info.baseline.lengths:
         owners.setdefault(length, []).append(of)
     for leaf in ledger.space.leaves[:MOST_SIZES]:
         for axis, length in enumerate(leaf.shape):

@@ -87,7 +87,7 @@ def compare_audits(
             arrays.append(_array(before, old, after, array))
     arrays += [ArrayDifference(label, "removed") for label in theirs if label not in ours]
     was, now = before.ledger.info, after.ledger.info
-    options = (was.resolved.to_json(), now.resolved.to_json())
+    options = (was.settings.to_json(), now.settings.to_json())
     names = sorted({*options[0], *options[1]} - set(OPERATIONAL))
     arrays = [replace(array, finding=findings.get(array.array, "")) for array in arrays]
     changed = {key: (options[0].get(key), options[1].get(key)) for key in names}

@@ -146,7 +146,7 @@ def _remedy(entry: Entry, rtol: float, facts: Facts) -> str:
 
 def run_findings(ledger: Ledger) -> list[Finding]:
     """What the values of fun at x0, and its errors, say about the run."""
-    facts, environment = ledger.info.facts, ledger.info.environment
+    facts, environment = ledger.info.baseline, ledger.info.environment
     findings = [*_nondeterministic(ledger), *(Finding("", "environment", message) for message in environment)]
     if facts.fallback_reason:
         message = f"the fast path was not taken, fun was called for every pass: {facts.fallback_reason}"
@@ -167,7 +167,7 @@ def run_findings(ledger: Ledger) -> list[Finding]:
 
 
 def _nondeterministic(ledger: Ledger) -> list[Finding]:
-    facts = ledger.info.facts
+    facts = ledger.info.baseline
     findings = []
     if not facts.deterministic:
         message = (
@@ -190,7 +190,7 @@ def _nondeterministic(ledger: Ledger) -> list[Finding]:
 
 def _heterogeneous(ledger: Ledger) -> list[Finding]:
     """Workers on which fun has another value at x0."""
-    facts = ledger.info.facts
+    facts = ledger.info.baseline
     others = _bases(ledger, lambda base: ~np.isin(base, (facts.value, facts.repeat)))
     if not others or not facts.deterministic:
         return []
@@ -225,7 +225,7 @@ def _replicated(ledger: Ledger) -> list[Finding]:
     total = sum(one.coordinates for one in found)
     wrong = [one for one in found if one.contradicting]
     evidence = {"replications": [vars(one) for one in found]}
-    if wrong and ledger.info.facts.deterministic:
+    if wrong and ledger.info.baseline.deterministic:
         first = wrong[0]
         count = sum(one.contradicting for one in wrong)
         values = " and ".join(
@@ -258,7 +258,7 @@ def contradictions(ledger: Ledger) -> bool:
 
 def other_values(ledger: Ledger) -> dict[str, float]:
     """Values of fun at x0 by worker, where they differ from the client's by more than rounding."""
-    facts = ledger.info.facts
+    facts = ledger.info.baseline
     if not facts.deterministic:
         return {}
     allowed = facts.same_value(facts.value)

@@ -11,9 +11,9 @@ import numpy as np
 from pardiff.comparison.compared import Comparison
 from pardiff.comparison.diagnose_arrays import Failing, diagnose_arrays, nonfinite_analytical
 from pardiff.comparison.findings import array_finding, contradictions, other_values, run_findings
+from pardiff.comparison.point_findings import point_findings
 from pardiff.comparison.ranking import worst_of
 from pardiff.comparison.refinement import NAMED
-from pardiff.comparison.test_point import test_point
 from pardiff.comparison.verdicts import Verdict, combine, needed_rtol, relative
 from pardiff.diagnosis.finding import Finding
 from pardiff.diagnosis.rules import KINDS
@@ -103,7 +103,7 @@ def reconcile(comparison: Comparison) -> Reconciliation:
         has_analytical=comparison.has_analytical,
         unfinished=unfinished,
         budget_spent=info.budget_spent,
-        partial=info.budget_spent and info.resolved.partial,
+        partial=info.budget_spent and info.settings.partial,
     )
 
 
@@ -146,7 +146,7 @@ def _in_order(comparison: Comparison, counts: Counter[str], findings: list[Findi
     ledger = comparison.ledger
     run = [finding for finding in run_findings(ledger) if finding.kind != "error" or counts["error"]]
     first = [finding for finding in run if finding.kind in GRAVE]
-    return (*first, *findings, *(finding for finding in run if finding.kind not in GRAVE), *test_point(ledger))
+    return (*first, *findings, *(finding for finding in run if finding.kind not in GRAVE), *point_findings(ledger))
 
 
 def _array(comparison: Comparison, array: NamedArray) -> ArrayResult:
@@ -174,7 +174,7 @@ def _array(comparison: Comparison, array: NamedArray) -> ArrayResult:
     first = worst_of(comparison, array, NAMED)
     if counts["missing"] and not counts["fail"]:  # what was looked at once, and differs, is not hidden by what was not
         first += worst_of(comparison, array, 1, only=INCONCLUSIVE)
-    facts = comparison.ledger.info.facts
+    facts = comparison.ledger.info.baseline
     finding = array_finding(array.name, array.size, counts, wrong_analytical, first, certified, facts)
     return replace(result, finding=finding)
 

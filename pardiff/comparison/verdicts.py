@@ -162,11 +162,11 @@ def needed_rtol(reach: FloatArray, analytical: FloatArray, numerical: FloatArray
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
-    """FAIL if any fails, PASS if all pass; of none, PASS, as there is nothing that could be wrong."""
+    """FAIL if any fails, PASS if all pass (and there is one)."""
     found = set(verdicts)
     if Verdict.FAIL in found:
         return Verdict.FAIL
-    return Verdict.PASS if found <= {Verdict.PASS} else Verdict.INCONCLUSIVE
+    return Verdict.PASS if found == {Verdict.PASS} else Verdict.INCONCLUSIVE
 
 
 def worst_status(statuses: Iterable[int]) -> int:

@@ -47,6 +47,7 @@ KINDS = {
     "elements": "a few single entries are wrong",
     "unstructured": "no pattern was found",
     "numerical": "the numerical derivative itself is in doubt",
+    "cotangent": "the product with a cotangent does not depend on the cotangent",
     "kink": "the claim is none of the slopes beside a kink",
     "mismatch": "not looked into, as too many arrays fail",
     "common_factor": "all arrays have the same factor",

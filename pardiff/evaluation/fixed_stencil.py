@@ -75,7 +75,8 @@ def _fixed(evaluator: Evaluator, stencil: Stencil, spec: DifferentiationSpec, at
     """Differentiate by one stencil with given steps, shape (k,)."""
     taken = displacements(at.x, step, stencil, at.itemsize, at.lower, at.upper)
     values, sizes = values_at(evaluator, stencil, at, taken)
-    edge, scale = np.minimum(at.x - at.lower, at.upper - at.x), at.scale
+    with np.errstate(over="ignore"):  # there is no end of room then
+        edge, scale = np.minimum(at.x - at.lower, at.upper - at.x), at.scale
     if spec.observables > 1:
         taken, step, edge, scale = (np.repeat(one, spec.observables, axis=0) for one in (taken, step, edge, scale))
     errors = precision_of_rows(spec.precisions, slice(None), len(at)).errors(sizes)

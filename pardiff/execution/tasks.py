@@ -268,7 +268,7 @@ class StoredTask(Task):
 
     def _open_session(self) -> Session:
         audit = self.ledger()
-        problem = load_factory(self.code, audit.read_code)()
+        problem = load_factory(self.code, audit.store.read_code)()
         arrays = audit.all_parameters()
         if parameters_digest(audit.space, arrays) != audit.info.fingerprint["x0"]:
             raise WorkerError(f"the parameters in the audit at {self.address} are damaged; run it again")

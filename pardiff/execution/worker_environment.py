@@ -42,7 +42,7 @@ def environment_warnings(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     Examples
     --------
     >>> slow = {"malloc": {TRIM: "65536", MMAP: None}, "blas": 1, "set": True}
-    >>> remarks({"tcp://a:1": slow})[0][:60]
+    >>> environment_warnings({"tcp://a:1": slow})[0][:60]
     '1 of 1 workers return freed memory to the kernel at once (MA'
     """
     said = []

@@ -37,8 +37,8 @@ def jitter(
 
     Examples
     --------
-    >>> from pardiff.problem.parameters import parse_parameters
-    >>> layout, arrays = parse_parameters(np.ones(3))
+    >>> from pardiff.problem.parsing import parse_x0
+    >>> layout, arrays = parse_x0(np.ones(3))
     >>> jitter(layout, arrays, 0.1, (1.0,), (np.ones(3), np.full(3, 2.0)), 0)
     >>> bool(np.all((arrays[0] >= 1.05) & (arrays[0] <= 1.1)))
     True

@@ -77,9 +77,17 @@ def _walk(value: Any, template: Template, path: tuple[str, ...] = ()) -> Iterato
 
 
 def named_leaves(x: Structure, single: str = SINGLE, what: str = "x0") -> list[tuple[str, Any]]:
-    """Arrays of a structure with their names, in order; ``single`` names the only one of a bare array."""
+    """Arrays of a structure with their names, in order.
+
+    ``single`` names the only one of a bare array, and is the first part of the names of a sequence: ``x/0``, ``x/1``.
+    """
     template = template_of(x, what)
-    return [(name or single, item) for name, item in _walk(x, template)]
+    return list(_walk(x, template, _prefix(template, single)))
+
+
+def _prefix(template: Template, single: str) -> tuple[str, ...]:
+    """The first part of the names of leaves: those of a mapping begin with its own names."""
+    return () if template is not None and "mapping" in template else (single,)
 
 
 def parse_x0(x0: Structure, *, copy: bool = True) -> tuple[Space, list[NDArray[Any]]]:
@@ -175,8 +183,9 @@ def leaves_like(space: Space, value: Structure, what: str, like: str = "x0") -> 
         raise InputError(f"{what} is {got}, but {like} is {expected}; both must have the same structure")
     if space.template is None:
         return [value]
-    found = dict(_walk(value, space.template))
     names = [leaf.name for leaf in space.leaves]
+    single = names[0].partition("/")[0] if names else SINGLE
+    found = dict(_walk(value, space.template, _prefix(space.template, single)))
     for name in names:
         if name not in found:
             extra = [key for key in found if key not in names]

@@ -1,7 +1,7 @@
 """Named arrays laid out one after another on a flat axis of n coordinates.
 
 A single array is one leaf named ``x``. In a (nested) mapping, list or tuple each array is a leaf named by its path
-(``encoder/W1``, ``0``, ``layers/2``). Coordinate numbers, and with them blocks, Zarr chunks and labels, follow the
+(``encoder/W1``, ``x/0``, ``layers/2``). Coordinate numbers, and with them blocks, Zarr chunks and labels, follow the
 order of the structure and C order within a leaf.
 """
 

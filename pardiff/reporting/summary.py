@@ -125,7 +125,7 @@ def summarize(comparison: Comparison, reconciliation: Reconciliation) -> Summary
     return Summary(
         name=info.problem,
         verdict=reconciliation.verdict.name,
-        headline=headline(reconciliation, info.resolved.rtol),
+        headline=headline(reconciliation, info.settings.rtol),
         exit_status=reconciliation.exit_status,
         complete=reconciliation.complete,
         counts=reconciliation.counts,
@@ -140,8 +140,8 @@ def summarize(comparison: Comparison, reconciliation: Reconciliation) -> Summary
         points=points,
         histogram=histogram,
         curves=tuple(step_curve(comparison, swept) for swept in info.sweeps),
-        settings=info.resolved,
-        baseline=info.facts,
+        settings=info.settings,
+        baseline=info.baseline,
         outputs=0 if cotangents is None else len(cotangents.outputs.leaves),
         provenance=dict(info.provenance),
         target=info.target,
@@ -154,7 +154,7 @@ def summarize(comparison: Comparison, reconciliation: Reconciliation) -> Summary
         seconds=info.timings.seconds,
         confirmed=sum(one.coordinates for one in info.replications),
         troubles=dict(info.troubles),
-        self_test=self_test(comparison) if info.resolved.self_test else (),
+        self_test=self_test(comparison) if info.settings.self_test else (),
     )
 
 

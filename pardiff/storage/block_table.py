@@ -32,7 +32,7 @@ def write_block_table(audit: ZarrLedger) -> None:
     """Write the columns beside the waves."""
     audit.location.check_held()
     columns = block_table(audit)
-    blocks = audit.group["blocks"]
+    blocks = audit.store.group["blocks"]
     assert isinstance(blocks, zarr.Group)
     with translate_storage_errors(audit.address, "write"):
         nodes = {
@@ -52,7 +52,7 @@ def altered_columns(audit: ZarrLedger) -> list[str]:
     found = []
     for name, values in block_table(audit).items():
         try:
-            there = audit.group[f"blocks/{name}"]
+            there = audit.store.group[f"blocks/{name}"]
             stored = np.asarray(there[...]) if isinstance(there, zarr.Array) else np.empty(0)
             same = (stored == values) | (values != values)
             right = stored.shape == values.shape and bool(same.all())

@@ -67,11 +67,12 @@ class AuditInfo:
     """Its name."""
     target: str
     """As the user wrote it."""
-    resolved: Resolved
+    settings: Resolved
+    """All options, defaults filled in."""
     has_analytical: bool
     """Whether there is an analytical derivative to compare with."""
-    facts: Facts
-    """Of the baseline."""
+    baseline: Facts
+    """What was known before the first block."""
     spec: DifferentiationSpec
     client: str
     """Host and process that called fun at x0."""
@@ -99,7 +100,7 @@ class AuditInfo:
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
-        typed = {name: plain[name].to_json() for name in ("resolved", "facts", "spec")}
+        typed = {name: plain[name].to_json() for name in ("settings", "baseline", "spec")}
         return {
             **plain,
             **typed,
@@ -116,8 +117,8 @@ class AuditInfo:
         return cls(
             **{
                 **given,
-                "resolved": Resolved.from_json(data["resolved"]),
-                "facts": Facts.from_json(data["facts"]),
+                "settings": Resolved.from_json(data["settings"]),
+                "baseline": Facts.from_json(data["baseline"]),
                 "spec": DifferentiationSpec.from_json(data["spec"]),
                 "timings": Timings(**data["timings"]),
                 "environment": tuple(data["environment"]),

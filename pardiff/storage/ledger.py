@@ -129,4 +129,4 @@ def passes(ledger: Ledger) -> int:
     records = [ledger.records(wave.number) for wave in ledger.waves]
     workers = set().union(*(some.workers for some in records)) - {info.client}
     more = sum(sweep.nfev for sweep in info.sweeps) + sum(one.nfev for one in info.replications) + info.more_nfev
-    return info.facts.nfev + len(workers) + sum(int(some.column("nfev").sum()) for some in records) + more
+    return info.baseline.nfev + len(workers) + sum(int(some.column("nfev").sum()) for some in records) + more

@@ -6,8 +6,6 @@ when its record is there, which is written after its results and carries their c
 
 from __future__ import annotations
 
-import json
-import re
 import uuid
 import zlib
 from collections.abc import Mapping
@@ -19,7 +17,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pardiff.errors import FingerprintError, NotAnAuditError, StoreError
+from pardiff.errors import FingerprintError, StoreError
 from pardiff.numerics.estimates import MISSING, Estimates
 from pardiff.numerics.estimates import QUANTITIES as RESULTS
 from pardiff.planning.waves import Wave
@@ -31,12 +29,9 @@ from pardiff.storage.info import RUNNING, AuditInfo
 from pardiff.storage.ledger import array_chunks, checksum, overlay
 from pardiff.storage.location import StorageLocation, translate_storage_errors
 from pardiff.storage.records import Records
-from pardiff.storage.zarr_arrays import create
 from pardiff.storage.zarr_layout import (
-    SEAL,
     create_arrays,
     create_wave,
-    is_group,
     parameter_node,
     parse_record,
     quantity_node,
@@ -45,13 +40,11 @@ from pardiff.storage.zarr_layout import (
     selection,
     wave_shapes,
 )
+from pardiff.storage.zarr_store import ZarrStore
 from pardiff.storage.zarr_thread import join_zarr_thread
 
 join_zarr_thread()
 
-CODE = "code"
-REPORTS = ("report.html", "report.md", "report.json", "junit.xml")
-"""Files beside the store that are made from it."""
 DAMAGES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What is raised where attributes have other types or names than those that were written."""
 
@@ -59,10 +52,10 @@ DAMAGES = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 class ZarrLedger:
     """An open audit; see `Ledger` for the part that the stages share."""
 
-    def __init__(self, location: StorageLocation, group: zarr.Group) -> None:
-        attributes: dict[str, Any] = dict(group.attrs)
-        self.location = location
-        self.group = group
+    def __init__(self, store: ZarrStore) -> None:
+        attributes = store.attributes
+        self.store = store
+        self.location = store.location
         self.id = str(attributes["id"])
         """Identity of the audit, which another one in the same place has not."""
         self.space = Space.from_json(attributes["space"])
@@ -71,7 +64,6 @@ class ZarrLedger:
         self.waves: list[Wave] = []
         self.lost_wave = 0
         """Number of the first later wave whose plan is damaged; 0 where there is none."""
-        self._zarr: dict[str, Any] = {}
         self._records: dict[int, Records] = {}
         self._read: tuple[Any, Estimates] | None = None
         self._plans: list[list[Any]] = [list(plan) for plan in attributes["waves"]]
@@ -96,10 +88,10 @@ class ZarrLedger:
         if number == 1:
             return Wave(number, count, size, kind)
         try:
-            index = np.ascontiguousarray(self._array(f"blocks/wave{number}/index")[:])
+            index = np.ascontiguousarray(self.store.array(f"blocks/wave{number}/index")[:])
             wanted = None
             if self.info.spec.observables > 1:
-                wanted = np.ascontiguousarray(self._array(f"blocks/wave{number}/wanted")[...])
+                wanted = np.ascontiguousarray(self.store.array(f"blocks/wave{number}/wanted")[...])
         except Exception:  # whatever a truncated or altered file makes the reader say
             return None
         wave = Wave(number, count, size, kind, index, wanted)
@@ -123,20 +115,13 @@ class ZarrLedger:
         StoreError
             If it cannot be read.
         """
-        location = audit_location(path)
-        if not location.has(STORE):
-            inside = [name for name in location.names() if location.child(name).has(STORE)]
-            hint = f"; it holds audits: {', '.join(inside)}" if inside else ""
-            raise NotAnAuditError(f"no audit at {location.address}: there is no {STORE} in it{hint}")
-        with translate_storage_errors(location.address, "read"):
-            group = _open_group(location, write)
-            try:
-                return cls(location, group)
-            except DAMAGES as error:
-                raise StoreError(
-                    f"the audit at {location.address} is damaged: {type(error).__name__}: {error}; remove it to start "
-                    f"over"
-                ) from None
+        store = ZarrStore.open(path, write=write)
+        try:
+            return cls(store)
+        except DAMAGES as error:
+            raise StoreError(
+                f"the audit at {store.address} is damaged: {type(error).__name__}: {error}; remove it to start over"
+            ) from None
 
     @classmethod
     def create(
@@ -168,11 +153,7 @@ class ZarrLedger:
 
     def check_current(self) -> None:
         """Raise `StoreError` if what is in the store now is not this audit, as another client has begun one there."""
-        try:
-            there = json.loads(self.location.read(f"{STORE}/zarr.json"))["attributes"].get("id")
-        except (OSError, ValueError, LookupError, AttributeError):
-            there = None
-        if there != self.id:
+        if self.store.identity() != self.id:
             raise StoreError(f"another run has begun an audit at {self.address}; this one is stopped")
 
     def check_fingerprint(self, fingerprint: Mapping[str, Any]) -> None:
@@ -191,12 +172,11 @@ class ZarrLedger:
 
     def add_wave(self, wave: Wave) -> None:
         """Make room for the results of a later wave."""
-        self.location.check_held()
-        with translate_storage_errors(self.address, "write"):
-            create_wave(self.group, wave, self.info.spec.observables)
+        with self.store.writing():
+            create_wave(self.store.group, wave, self.info.spec.observables)
         self._plans.append(_plan(wave))
-        self._put_attributes(waves=self._plans)
-        self._zarr.clear()
+        self.store.put_attributes(waves=self._plans)
+        self.store.forget()
         self.waves.append(wave)
         self._records[wave.number] = Records(wave)
 
@@ -208,7 +188,7 @@ class ZarrLedger:
 
     def _read_records(self, wave: int) -> Records:
         planned = self.waves[wave - 1].blocks
-        with translate_storage_errors(self.address, "read"):
+        with self.store.reading():
             names = self.location.listing(f"{STORE}/blocks/wave{wave}/record/c")
             # those that are there, whatever number of blocks the attributes claim
             blocks = sorted(int(name) for name in names if name.isdecimal() and int(name) < planned)
@@ -222,7 +202,7 @@ class ZarrLedger:
 
     def record(self, wave: int, block: int) -> BlockRecord | None:
         """The record of one block, read from the store."""
-        with translate_storage_errors(self.address, "read"):
+        with self.store.reading():
             return self._parsed(self.location.read_many([record_file(wave, block)])[0], wave, block)
 
     def _parsed(self, file: bytes | None, wave: int, block: int) -> BlockRecord | None:
@@ -245,9 +225,8 @@ class ZarrLedger:
                 damaged.append((wave.number, block))
                 del self._records[wave.number][block]
                 if erase:
-                    self.location.check_held()
-                    with translate_storage_errors(self.address, "write"):
-                        self._array(f"blocks/wave{wave.number}/record")[block] = ""
+                    with self.store.writing():
+                        self.store.array(f"blocks/wave{wave.number}/record")[block] = ""
         return damaged
 
     def check_results(self) -> None:
@@ -261,7 +240,7 @@ class ZarrLedger:
 
     def _is_whole(self, record: BlockRecord) -> bool:
         try:
-            matrix = self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop]
+            matrix = self.store.array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop]
         except Exception:  # whatever a truncated or altered file makes the reader say
             return False
         return checksum(matrix) == record.checksum
@@ -271,9 +250,9 @@ class ZarrLedger:
         record = replace(record, checksum=checksum(matrix), audit=self.id)
         self.location.check_held()
         self.check_current()
-        with translate_storage_errors(self.address, "write"):
-            self._array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop] = matrix
-            self._array(f"blocks/wave{record.wave}/record")[record.block] = record.to_json()
+        with self.store.writing():
+            self.store.array(f"blocks/wave{record.wave}/values")[:, record.start : record.stop] = matrix
+            self.store.array(f"blocks/wave{record.wave}/record")[record.block] = record.to_json()
         return record
 
     def accept(self, record: BlockRecord, matrix: FloatArray | None) -> None:
@@ -316,7 +295,7 @@ class ZarrLedger:
 
     def _matrix(self, wave: Wave, start: int, stop: int) -> FloatArray:
         """Results as they are stored; NaN where a block that is not done has an unreadable file."""
-        values = self._array(f"blocks/wave{wave.number}/values")
+        values = self.store.array(f"blocks/wave{wave.number}/values")
         try:
             return np.array(values[:, start:stop])
         except Exception:  # what a damaged file makes the reader say; only files of finished blocks matter
@@ -324,7 +303,7 @@ class ZarrLedger:
         for record in self.records(wave.number).values():
             low, high = max(start, record.start), min(stop, record.stop)
             if low < high:
-                with translate_storage_errors(self.address, "read"):
+                with self.store.reading():
                     matrix[:, low - start : high - start] = values[:, low:high]
         return matrix
 
@@ -336,39 +315,30 @@ class ZarrLedger:
 
     def parameters(self, leaf: Leaf) -> NDArray[Any]:
         """An array of x0, in its own shape and dtype."""
-        with translate_storage_errors(self.address, "read"):
-            return np.array(self._array(f"x0/{leaf.name}")[...])
+        with self.store.reading():
+            return np.array(self.store.array(f"x0/{leaf.name}")[...])
 
     def write_parameters(self, arrays: list[NDArray[Any]]) -> None:
         """Write x0 anew."""
         for leaf, values in zip(self.space.leaves, arrays, strict=True):
-            self._put(f"x0/{leaf.name}", parameter_node(leaf), ..., values)
+            self.store.put(f"x0/{leaf.name}", parameter_node(leaf), ..., values)
 
     def read(self, quantity: str, array: NamedArray, start: int, stop: int) -> NDArray[Any]:
         """A part of an array by name, flat."""
-        with translate_storage_errors(self.address, "read"):
-            part = self._array(f"{quantity}/{array.path}")[selection(array, start, stop)]
+        with self.store.reading():
+            part = self.store.array(f"{quantity}/{array.path}")[selection(array, start, stop)]
             return np.asarray(part).reshape(-1)
 
     def write(self, quantity: str, array: NamedArray, start: int, stop: int, values: NDArray[Any]) -> None:
         """Write such a part."""
         chosen = selection(array, start, stop)
         part = values.reshape([s.stop - s.start for s in chosen])
-        self._put(f"{quantity}/{array.path}", quantity_node(quantity, array), chosen, part)
-
-    def _put(self, path: str, node: Any, chosen: Any, part: NDArray[Any]) -> None:
-        self.location.check_held()
-        with translate_storage_errors(self.address, "write"):
-            try:
-                self._array(path)[chosen] = part
-            except (StoreError, ValueError, TypeError, IndexError):  # its description is damaged: it is made anew
-                self._zarr[path] = create(self.group, {path: node})[path]
-                self._zarr[path][chosen] = part
+        self.store.put(f"{quantity}/{array.path}", quantity_node(quantity, array), chosen, part)
 
     def array(self, quantity: str, array: NamedArray) -> NDArray[Any]:
         """An array by name, in its own shape."""
-        with translate_storage_errors(self.address, "read"):
-            return np.asarray(self._array(f"{quantity}/{array.path}")[...])
+        with self.store.reading():
+            return np.asarray(self.store.array(f"{quantity}/{array.path}")[...])
 
     def write_analytical(self, analytical: FloatArray) -> None:
         """Write the analytical derivative, given flat in the order of the arrays by name."""
@@ -396,111 +366,34 @@ class ZarrLedger:
     def update(self, **changes: Any) -> None:
         """Change fields of ``info``."""
         self.info = replace(self.info, **changes)
-        self._put_attributes(**self.info.to_json())
-
-    def _put_attributes(self, **changes: Any) -> None:
-        self.location.check_held()
-        with translate_storage_errors(self.address, "write"):
-            self.group.attrs.put(sealed(dict(self.group.attrs) | changes))
+        self.store.put_attributes(**self.info.to_json())
 
     def damaged_groups(self) -> list[str]:
         """Groups whose description is gone or altered."""
-        names = {"blocks", *(f"blocks/wave{wave.number}" for wave in self.waves)}
-        paths = [f"x0/{leaf.name}" for leaf in self.space.leaves]
+        paths = [f"blocks/wave{wave.number}/values" for wave in self.waves]
+        paths += [f"x0/{leaf.name}" for leaf in self.space.leaves]
         paths += [f"{quantity}/{array.path}" for array in self.arrays for quantity in QUANTITIES]
-        for path in paths:
-            parts = path.split("/")
-            names |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-        ordered = sorted(names)
-        found = self.location.read_many([f"{STORE}/{name}/zarr.json" for name in ordered])
-        return [name for name, text in zip(ordered, found, strict=True) if not is_group(text)]
-
-    def write_code(self, filename: str, data: bytes) -> None:
-        """Put a bundle beside the store."""
-        self.location.check_held()
-        self.location.child(CODE).write(filename, data)
-
-    def read_code(self, filename: str) -> bytes:
-        """Read a bundle."""
-        with translate_storage_errors(self.address, "read"):
-            return self.location.child(CODE).read(filename)
+        return self.store.damaged_groups(paths)
 
     def repair(self) -> None:
         """Make arrays of blocks anew whose description is damaged, whose blocks are done again, and all groups."""
         self.location.check_held()
-        group = json.dumps({"zarr_format": 3, "node_type": "group"}).encode()
-        for name in self.damaged_groups():
-            self.location.write(f"{STORE}/{name}/zarr.json", group)
+        self.store.repair_groups(self.damaged_groups())
         observables = self.info.spec.observables
         for wave in self.waves:
             prefix = f"blocks/wave{wave.number}"
             try:
                 whole = all(
-                    self._array(f"{prefix}/{name}").shape == shape
+                    self.store.array(f"{prefix}/{name}").shape == shape
                     for name, shape in wave_shapes(wave, observables).items()
                 )
             except StoreError:
                 whole = False
             if not whole:
-                with translate_storage_errors(self.address, "write"):
-                    create_wave(self.group, wave, observables)
-                self._zarr.clear()
+                with self.store.writing():
+                    create_wave(self.store.group, wave, observables)
+                self.store.forget()
                 self._records.pop(wave.number, None)
-
-    def _array(self, path: str) -> Any:
-        if path not in self._zarr:
-            try:
-                self._zarr[path] = self.group[path]
-            except OSError:
-                raise
-            except Exception as error:  # whatever Zarr says of a description that is gone or altered
-                raise StoreError(
-                    f"the audit at {self.address} is damaged: the description of {path} cannot be read; run it "
-                    f"again to repair it"
-                ) from error
-        return self._zarr[path]
-
-
-def remove_audit(path: str | Path | StorageLocation) -> None:
-    """Remove an audit, and nothing that is not one."""
-    location = audit_location(path)
-    try:
-        ZarrLedger.open(location)
-    except NotAnAuditError:
-        raise
-    except StoreError:
-        pass  # one that is damaged
-    root = {"zarr_format": 3, "node_type": "group", "attributes": {CREATING: True}}
-    location.write(f"{STORE}/zarr.json", json.dumps(root).encode())  # if this is interrupted, it is no audit any more
-    location.erase(STORE)
-    for bundle in location.child(CODE).files():
-        if re.fullmatch(r"[0-9a-f]{64}\.(zip|pkl)", bundle):
-            location.child(CODE).erase(bundle)
-    for report in REPORTS:
-        location.erase(report)
-
-
-def _open_group(location: StorageLocation, write: bool) -> zarr.Group:
-    """The Zarr group of an audit; an error in a sentence if it is not one."""
-    store = f"{location.address}/{STORE}"
-    try:
-        group = zarr.open_group(location.zarr(STORE, write=write), mode="r+" if write else "r", zarr_format=3)
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError, json.JSONDecodeError, ValueError) as error:
-        raise NotAnAuditError(f"{store} is not an audit of pardiff ({error})") from None
-    schema = group.attrs.get("pardiff_schema")
-    if schema is None and group.attrs.get(CREATING):
-        raise NotAnAuditError(f"{store} is being made, or that was interrupted; wait, or run it again")
-    if schema is None:
-        raise NotAnAuditError(f"{store} is a Zarr group, but not an audit of pardiff; choose another place")
-    if schema != SCHEMA:
-        raise NotAnAuditError(f"{store} has format {schema!r}; this pardiff reads format {SCHEMA}")
-    attributes = dict(group.attrs)
-    if sealed(attributes)[SEAL] != attributes.get(SEAL):
-        raise StoreError(
-            f"the audit at {location.address} is damaged: its attributes are not those that were written; --fresh (or "
-            f"removing the folder) starts over"
-        )
-    return group
 
 
 def _plan(wave: Wave) -> list[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pardiff.errors import InputError, closest
 from pardiff.problem.space import FloatArray, IntArray
-from pardiff.structured.chain import Chain, apply, bias_of, forward, loss_terms, names_of, split
+from pardiff.structured.forward import Stages, apply, bias_of, forward, loss_terms, names_of, split
 from pardiff.structured.stages import Affine, Elementwise, rows_of
 
 SMALL = 1e-4
@@ -24,7 +24,7 @@ class Propagation:
     bits of a change do not depend on what else is in the group.
     """
 
-    def __init__(self, chain: Chain, arrays: Mapping[str, Any]) -> None:
+    def __init__(self, chain: Stages, arrays: Mapping[str, Any]) -> None:
         self.chain = chain
         self.shapes = {name: np.shape(array) for name, array in arrays.items()}
         self._arrays = {name: np.asarray(array) for name, array in arrays.items()}

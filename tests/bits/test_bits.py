@@ -36,6 +36,11 @@ def test_same_bits_as_recorded(known, name):
     assert digest(pardiff.gradcheck(CASES[name])) == known[name]
 
 
+def by_entry(result):
+    """The digest without the passes that depend on the workers."""
+    return digest(result) | {"nfev": None}
+
+
 @pytest.mark.parametrize("name", ["rational 0", "rational 13", "rational 22", "nested", "incremental, planted", "flat"])
 @pytest.mark.parametrize("stored", [False, True])
 def test_same_bits_on_threads(known, name, stored, tmp_path):
@@ -44,7 +49,7 @@ def test_same_bits_on_threads(known, name, stored, tmp_path):
         CASES[name], executor="threads", block_size=4, store=tmp_path / "audit" if stored else None
     )
 
-    assert digest(result) == known[name] | {"nfev": result.nfev}
+    assert by_entry(result) == known[name] | {"nfev": None}
 
 
 @pytest.mark.slow
@@ -54,4 +59,4 @@ def test_same_bits_on_processes(known, name, embedded, tmp_path):
     """So do processes of Dask, in a store."""
     result = pardiff.gradcheck(CASES[name], executor=embedded.client, store=tmp_path / "audit")
 
-    assert digest(result) == known[name] | {"nfev": result.nfev}
+    assert by_entry(result) == known[name] | {"nfev": None}

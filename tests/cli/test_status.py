@@ -8,7 +8,7 @@ import pytest
 import pardiff
 from pardiff.cli.status import status_lines
 from pardiff.storage.format import QUANTITIES
-from pardiff.storage.zarr_ledger import Audit
+from pardiff.storage.zarr_ledger import ZarrLedger
 
 
 def check(folder):
@@ -34,7 +34,7 @@ def whole(tmp_path_factory):
 
 
 def verified(folder):
-    lines, right = status_lines(Audit.open(folder), verify=True)
+    lines, right = status_lines(ZarrLedger.open(folder), verify=True)
     return "\n".join(lines), right
 
 
@@ -58,7 +58,7 @@ def test_every_array_is_looked_at(array, how, whole, tmp_path):
     if how == "deleted":
         chunk.unlink()
     else:
-        store = Audit.open(folder, write=True).group[array]
+        store = ZarrLedger.open(folder, write=True).group[array]
         store[...] = np.asarray(store[...]) + 1
     text, right = verified(folder)
     assert not right
@@ -72,7 +72,7 @@ def test_every_array_is_looked_at(array, how, whole, tmp_path):
 
 @pytest.mark.parametrize("how", ["altered", "deleted"])
 def test_records_and_results(how, whole, tmp_path):
-    for name in ("record/c/1", "values/c/0/1"):
+    for name in ("record/c/1", "values/c/0/1/0"):
         folder = tmp_path / name.partition("/")[0]
         shutil.copytree(whole, folder)
         file = folder / "audit.zarr" / "blocks" / "wave1" / name
@@ -107,7 +107,7 @@ def test_groups_the_table_and_plans(whole, tmp_path):
 def test_one_that_is_being_written(whole, tmp_path):
     """Nothing is called damaged that is not finished."""
     shutil.copytree(whole, tmp_path / "audit")
-    audit = Audit.open(tmp_path / "audit", write=True)
+    audit = ZarrLedger.open(tmp_path / "audit", write=True)
     audit.group["verdict/a"][...] = 0
     with audit.location.locked():
         text, _ = verified(tmp_path / "audit")

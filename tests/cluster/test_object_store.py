@@ -14,7 +14,7 @@ from helpers import complaints
 
 import pardiff
 from pardiff.errors import InputError, StoreError
-from pardiff.storage.location.base import open_location
+from pardiff.storage.location import open_location
 
 pytestmark = pytest.mark.cluster
 

@@ -5,10 +5,12 @@ import pytest
 
 import pardiff
 from pardiff.comparison.gather import gather
+from pardiff.comparison.verdicts import Tolerance
 from pardiff.diagnosis.evidence import Evidence
 from pardiff.diagnosis.finding import CERTAIN
 from pardiff.diagnosis.rules import diagnose
 from pardiff.problem.jitter import jitter
+from pardiff.problem.named_arrays import named_arrays
 from pardiff.problem.parsing import parse_x0
 from pardiff.reporting.write import RENDERERS
 
@@ -126,8 +128,17 @@ class Large:
         self.a, self.d = a.reshape(-1), d.reshape(-1)
         self.verdict = np.where(np.abs(self.a - self.d) > 1e-6 * np.abs(self.d), 2, 1).astype(np.int8)
 
-    def read(self, quantity, leaf, start, stop):
-        return np.zeros(stop - start)
+    @property
+    def ledger(self):
+        return self
+
+    tolerance = Tolerance(1e-6, 0.0)
+
+    def rms(self, array):
+        return 1.0
+
+    def parameters(self, leaf):
+        return np.zeros(leaf.shape)
 
     def parts(self):
         for start in range(0, len(self.a), 100_000):
@@ -136,7 +147,7 @@ class Large:
 
     def diagnosis(self, shape):
         space, _ = parse_x0({"W": np.zeros(shape, np.float32)})
-        evidence = gather(self, space.leaves[0], self.parts, 1.0, 1e-6, 1 << 14, {})
+        evidence = gather(self, named_arrays(space, None)[0], self.parts, 1 << 14, {})
         assert isinstance(evidence, Evidence)
         assert evidence.a.size <= 1 << 14
         return diagnose(evidence, {})

@@ -2,12 +2,18 @@ import numpy as np
 import pytest
 
 from pardiff.errors import InputError
+from pardiff.evaluation.evaluator import axes_of
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.problem.parsing import parse_x0
 
 
 def evaluator(fun, x0):
     return Pointwise(fun, (), *parse_x0(x0))
+
+
+def along(e, index, t):
+    """Values along axes, shape (k, points)."""
+    return e.along(axes_of(e, np.array(index), None, (1.0,) * len(e.space.leaves)), np.array(t)).value[:, :, 0]
 
 
 def test_one_element_moves_and_comes_back():
@@ -20,7 +26,7 @@ def test_one_element_moves_and_comes_back():
         return 0.0
 
     e = evaluator(fun, x0)
-    e.along_coordinates(np.array([0, 1, 2]), np.array([[-1.0], [0.5], [0.25]]), np.arange(3))
+    along(e, [0, 1, 2], [[-1.0], [0.5], [0.25]])
     e.check_unchanged()
 
     assert [(a.tolist(), c.item()) for a, c in seen] == [([0, 2], 0.1), ([1, 2.5], 0.1), ([1, 2], 0.35)]
@@ -30,7 +36,7 @@ def test_no_copy_per_pass():
     """fun receives the very same arrays at every pass."""
     seen = set()
     e = evaluator(lambda x: seen.add(id(x["w"])) or 1.0, {"w": np.ones(50)})
-    e.along_coordinates(np.arange(50), np.full((50, 1), 1e-3), np.arange(3))
+    along(e, np.arange(50), np.full((50, 1), 1e-3))
 
     assert len(seen) == 1
 
@@ -44,7 +50,7 @@ def test_failures_are_noted_by_coordinate():
         return float(x.sum())
 
     e = evaluator(fun, np.ones(3))
-    values, _ = e.along_coordinates(np.arange(3), np.full((3, 1), 0.5), np.arange(3))
+    values = along(e, np.arange(3), np.full((3, 1), 0.5))
 
     assert values[::2, 0].tolist() == [3.5, 3.5]
     assert np.isnan(values[1])
@@ -66,7 +72,7 @@ def replace(x):
 def test_a_changed_argument_is_noticed(fun):
     """fun may neither write to its argument nor put another array in its place."""
     e = evaluator(fun, {"w": np.ones(2)})
-    e.along_coordinates(np.array([1]), np.array([[0.5]]), np.arange(3))
+    along(e, [1], [[0.5]])
 
     with pytest.raises(InputError, match="changed its argument \\(array 'w'\\)"):
         e.check_unchanged()

@@ -68,7 +68,7 @@ def test_terms_of_any_shape_in_nested_parameters():
     )
 
     assert result.passed
-    assert result._ledger.info["start"]["value"] == 12.0
+    assert result.ledger.info.baseline.value == 12.0
 
 
 def test_the_number_of_terms_must_not_change():

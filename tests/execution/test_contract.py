@@ -15,11 +15,11 @@ from pardiff.testing.problems import _INPUT, _TARGET
 
 
 def arrays_of(result):
-    ledger = result._ledger
+    ledger = result.ledger
     return {
         (quantity, leaf.name): ledger.array(quantity, leaf).tobytes()
         for quantity in ("numerical", "uncertainty", "residual", "verdict", "step", "nfev", "state", "scheme")
-        for leaf in ledger.space.leaves
+        for leaf in ledger.arrays
     }
 
 

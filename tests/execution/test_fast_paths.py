@@ -65,11 +65,11 @@ QUANTITIES = ("numerical", "uncertainty", "verdict", "step", "nfev", "state")
 
 
 def bits(result):
-    ledger = result._ledger
+    ledger = result.ledger
     return {
         (quantity, leaf.name): ledger.array(quantity, leaf).tobytes()
         for quantity in QUANTITIES
-        for leaf in ledger.space.leaves
+        for leaf in ledger.arrays
     }
 
 
@@ -90,7 +90,7 @@ def test_same_bits(name, stored, executor, tmp_path):
     there = pardiff.gradcheck(problem, block_size=4, executor=executor, store=tmp_path / "a" if stored else None)
 
     assert here.counts["fail"] == there.counts["fail"] == 3
-    assert here._ledger.info["start"]["path"] == there._ledger.info["start"]["path"] == name
+    assert here.ledger.info.baseline.strategy == there.ledger.info.baseline.strategy == name
     assert bits(here) == bits(there)
     if stored:
         again = pardiff.gradcheck(problem, block_size=4, store=tmp_path / "a")
@@ -138,7 +138,7 @@ def test_a_session_is_kept_from_wave_to_wave(embedded, tmp_path):
         )
         pids = log.read_text().split()
 
-        assert len(result._ledger.waves) > 1
+        assert len(result.ledger.waves) > 1
         assert len(pids) == len(set(pids)) <= 3
 
 

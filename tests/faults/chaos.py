@@ -173,7 +173,7 @@ def started_again(log):
     done, wrong = set(), []
     for event in events(log):
         key = (event.get("wave"), event.get("block"))
-        if event["event"] in ("start", "quarantine") and key in done:
+        if event["event"] in ("start", "isolated") and key in done:
             wrong.append(key)
         elif event["event"] == "done":
             done.add(key)
@@ -182,7 +182,7 @@ def started_again(log):
 
 def starts(log):
     """How often each block was started."""
-    return Counter((e["wave"], e["block"]) for e in events(log) if e["event"] in ("start", "quarantine"))
+    return Counter((e["wave"], e["block"]) for e in events(log) if e["event"] in ("start", "isolated"))
 
 
 def alive(session, seconds=15.0):

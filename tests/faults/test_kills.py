@@ -46,7 +46,7 @@ def test_workers_are_killed_every_second(everyone, undisturbed, tmp_path):
     assert bits(tmp_path / "out" / "job") == undisturbed
     assert started_again(run.log) == []
     assert sum(starts(run.log).values()) >= 30
-    assert not [event for event in events(run.log) if event["event"] == "culprit"]
+    assert not [event for event in events(run.log) if event["event"] == "parameter crashed"]
 
 
 def test_a_killed_worker_costs_its_block(undisturbed, tmp_path):

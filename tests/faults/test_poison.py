@@ -44,7 +44,7 @@ def test_all_parameters_are_poisonous(tmp_path):
 
     assert status == 4
     assert "300 raised an error" in out
-    assert len([event for event in events(run.log) if event["event"] == "culprit"]) == 300
+    assert len([event for event in events(run.log) if event["event"] == "parameter crashed"]) == 300
 
 
 def test_a_fun_that_ends_every_worker(tmp_path):
@@ -52,7 +52,7 @@ def test_a_fun_that_ends_every_worker(tmp_path):
     write_job(tmp_path, n=20, pause=0)
     job = (tmp_path / "job.py").read_text()
     broken = """def fun(x):
-    if any(name in open("/proc/self/cmdline").read() for name in ("spawn_main", "quarantined")):
+    if any(name in open("/proc/self/cmdline").read() for name in ("spawn_main", "isolated_child")):
         os._exit(7)"""
     (tmp_path / "job.py").write_text(job.replace("def fun(x):", broken))
     status, out, _ = Run(tmp_path, "--workers", "2").finish()

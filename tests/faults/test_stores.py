@@ -16,7 +16,7 @@ from proxy import proxy
 
 import pardiff
 from pardiff.errors import StoreError
-from pardiff.storage.location.base import open_location
+from pardiff.storage.location import open_location
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -71,14 +71,14 @@ def test_a_plan_is_a_glance():
     plan = pardiff.plan(pardiff.Problem(fun, lambda x: 1 / 0, x))
 
     assert fun.calls == 2
-    assert (plan.passes, plan.path) == (2000, "pointwise")
+    assert (plan.passes, plan.strategy) == (2000, "pointwise")
 
 
 def test_a_plan_knows_the_fast_path():
     """Its predicted time is that of the path that would be taken."""
     chain = pardiff.Chain([pardiff.Affine("x")], pardiff.SquaredError(np.ones(3)), np.ones((3, 2)))
 
-    assert pardiff.plan(pardiff.Problem(chain, None, np.ones(2), incremental=chain)).path == "incremental"
+    assert pardiff.plan(pardiff.Problem(chain, None, np.ones(2), incremental=chain)).strategy == "incremental"
 
 
 def test_planning_a_huge_problem_is_cheap():

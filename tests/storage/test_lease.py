@@ -9,8 +9,7 @@ import time
 import pytest
 
 from pardiff.errors import StoreError
-from pardiff.storage.location import lease
-from pardiff.storage.location.base import LocalFolder
+from pardiff.storage.location import LocalFolder, lease
 from pardiff.storage.location.lease import LEASE, Lease
 
 

@@ -53,7 +53,7 @@ def test_dead_parameters_cost_little():
     )
 
     assert result.passed
-    assert result.nfev - result._ledger.info["start"]["nfev"] == 5 * 2 + 45 * 4
+    assert result.nfev - result.ledger.info.baseline.nfev == 5 * 2 + 45 * 4
 
 
 @pytest.mark.parametrize("speed", [math.pi / FIRST_STEP, 2 * math.pi * 2**17, math.pi * 2**17])

@@ -125,7 +125,7 @@ def test_job_file(folder):
     read = read_job(job)
 
     assert (read.out, read.workers) == (str(folder / "here"), 2)
-    assert [(t.name, t.settings.order, t.settings.rtol) for t in read.targets] == [
+    assert [(t.name, t.options.order, t.options.rtol) for t in read.targets] == [
         ("right", 4, None),
         ("other", None, 0.5),
     ]

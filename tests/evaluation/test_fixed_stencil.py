@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from pardiff.audit.run_audit import spec_of
 from pardiff.evaluation.baseline import measure_baseline
-from pardiff.evaluation.evaluator import Coordinates
-from pardiff.evaluation.fixed_stencil import DONE, NO_ROOM, NONFINITE, SEARCHED, DifferentiationSpec, by_stencil
+from pardiff.evaluation.evaluator import axes_of
+from pardiff.evaluation.fixed_stencil import by_stencil
 from pardiff.evaluation.searches import by_search
+from pardiff.numerics.estimates import DONE, NO_ROOM, NONFINITE, SEARCHED
 from pardiff.numerics.stencils import SCHEMES
 from pardiff.problem.problem import Problem
 
@@ -13,8 +13,9 @@ from pardiff.problem.problem import Problem
 def estimates(wave, fun, x0, bounds=None, terms=False, **options):
     problem = Problem(fun, None, x0, bounds=bounds, terms=terms, **options)
     start, evaluator = measure_baseline(problem, problem.options)
-    spec = DifferentiationSpec.of(spec_of(start, problem.options.resolved(start.rtol)))
-    return wave(evaluator, spec, Coordinates.of(evaluator, np.arange(start.space.size), start.bounds, start.typical))
+    spec = start.spec(problem.options.resolved(start.rtol))
+    found = wave(evaluator, spec, axes_of(evaluator, np.arange(start.space.size), start.bounds, start.typical))
+    return found.reshaped(start.space.size)
 
 
 def test_bounds_choose_the_side():

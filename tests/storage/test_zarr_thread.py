@@ -15,7 +15,7 @@ _get_loop().call_soon_threadsafe(time.sleep, 1.0)
 """
 
 
-@pytest.mark.parametrize("imported", ["", "import pardiff.storage.audit"])
+@pytest.mark.parametrize("imported", ["", "import pardiff.storage.zarr_ledger"])
 def test_a_busy_machine_makes_no_noise(imported):
     """The thread of Zarr is late by a second; without pardiff that is complained of, so this test can fail."""
     done = subprocess.run([sys.executable, "-c", BUSY.format(imported=imported)], capture_output=True, text=True)

@@ -14,7 +14,7 @@ MOST = 1 << 14
 MOST_ARRAYS = 200
 
 
-def test_point(ledger: Ledger) -> list[Finding]:
+def point_findings(ledger: Ledger) -> list[Finding]:
     """What x0, and the derivative at it, would not show; nothing where there is nothing to test."""
     if not ledger.info.has_analytical:
         return []
@@ -24,7 +24,7 @@ def test_point(ledger: Ledger) -> list[Finding]:
     values, extents = hidden_by_values(named), hidden_by_lengths(lengths)
     parts = []
     if values:
-        moved = ledger.info.resolved.jitter
+        moved = ledger.info.settings.jitter
         parts.append(values + ("" if moved else "; a jitter of 0.1 tests beside it"))
     if extents:
         parts.append(f"{extents}; a problem of another size would show them")

@@ -91,8 +91,8 @@ def test_a_wrong_evaluator_steps_aside(fault, stored, tmp_path):
     assert finding.kind == "fast_path"
     assert "incremental evaluation:" in finding.message
     for quantity in ("numerical", "uncertainty", "step", "nfev"):
-        for leaf in plain._ledger.space.leaves:
-            one, two = (r._ledger.array(quantity, leaf).tobytes() for r in (plain, result))
+        for leaf in plain.ledger.arrays:
+            one, two = (r.ledger.array(quantity, leaf).tobytes() for r in (plain, result))
             assert one == two
 
 
@@ -123,8 +123,8 @@ def test_batches_and_points_agree():
 
         assert fast.counts == plain.counts
         assert "batches of 8 by batch_fun" in str(fast)
-        for leaf in plain._ledger.space.leaves:
-            one, two = (r._ledger.array("numerical", leaf) for r in (plain, fast))
+        for leaf in plain.ledger.arrays:
+            one, two = (r.ledger.array("numerical", leaf) for r in (plain, fast))
             np.testing.assert_allclose(one, two, rtol=1e-7, atol=1e-9)
 
 
@@ -159,8 +159,8 @@ def test_bits_of_batches_do_not_depend_on_blocks(size):
         pardiff.gradcheck(fun, gradient, X0, batch_fun=batch_fun, batch_size=size, block_size=block)
         for block in (1, 5, 12)
     ]
-    for leaf in found[0]._ledger.space.leaves:
-        assert len({result._ledger.array("numerical", leaf).tobytes() for result in found}) == 1
+    for leaf in found[0].ledger.arrays:
+        assert len({result.ledger.array("numerical", leaf).tobytes() for result in found}) == 1
 
 
 def test_bounds_in_batches():
@@ -405,7 +405,7 @@ def test_a_row_that_raises_does_not_change_the_bits_of_others():
         for size in (1, 7, 60)
     ]
 
-    assert len({r._ledger.array("numerical", r._ledger.space.leaves[0]).tobytes() for r in found}) == 1
+    assert len({r.ledger.array("numerical", r.ledger.arrays[0]).tobytes() for r in found}) == 1
 
 
 EVALUATORS = {

@@ -28,7 +28,7 @@ def test_between_the_slopes(name, where):
 
     assert result.counts["kink"] >= 1
     assert result.counts["fail"] == 0
-    assert result._ledger.array("verdict", result._ledger.space.leaves[0])[0] == 4
+    assert result.ledger.array("verdict", result.ledger.arrays[0])[0] == 4
     assert "kink" in {finding.kind for finding in result.findings}
 
 

@@ -1,10 +1,8 @@
 import numpy as np
 
 from pardiff import gradcheck
-from pardiff.audit.run_audit import spec_of
 from pardiff.evaluation.baseline import measure_baseline
-from pardiff.evaluation.evaluator import Coordinates
-from pardiff.evaluation.fixed_stencil import DifferentiationSpec
+from pardiff.evaluation.evaluator import axes_of
 from pardiff.evaluation.searches import by_search
 from pardiff.problem.problem import Problem
 
@@ -21,8 +19,8 @@ def ready(fun, x0, **options):
     """What a search needs."""
     problem = Problem(fun, None, x0, **options)
     start, evaluator = measure_baseline(problem, problem.options)
-    spec = DifferentiationSpec.of(spec_of(start, problem.options.resolved(start.rtol)))
-    return evaluator, spec, Coordinates.of(evaluator, np.arange(start.space.size), start.bounds, start.typical)
+    spec = start.spec(problem.options.resolved(start.rtol))
+    return evaluator, spec, axes_of(evaluator, np.arange(start.space.size), start.bounds, start.typical)
 
 
 def test_side_by_side_as_one_by_one():
@@ -55,12 +53,12 @@ def test_searches_of_a_batch_are_calls_of_it():
             block_size=block_size,
         )
         checks = sum(
-            record.checks for wave in result._ledger.waves for record in result._ledger.records(wave.number).values()
+            record.checks for wave in result.ledger.waves for record in result.ledger.records(wave.number).values()
         )
-        sweeps = sum(swept["nfev"] for swept in result._ledger.info.get("sweeps", []))
+        sweeps = sum(swept.nfev for swept in result.ledger.info.sweeps)
         assert result.counts["fail"] == 60
         confirmed = 2 * 60  # what would fail is compared with fun
-        assert len(calls) - checks - sweeps - confirmed < 100 < result._ledger.estimates(0, 60).nfev.sum() - 120
-        found.append(result._ledger.estimates(0, 60).numerical.tobytes())
+        assert len(calls) - checks - sweeps - confirmed < 100 < result.ledger.lines(0, 60).nfev.sum() - 120
+        found.append(result.ledger.lines(0, 60).numerical.tobytes())
 
     assert len(set(found)) == 1

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pardiff.storage.format import BlockRecord, tile_shape, tiles
+from pardiff.storage.format import BlockRecord, chunk_shape, chunks
 
 
 @given(st.lists(st.integers(0, 7), max_size=4).map(tuple), st.integers(1, 40))
-def test_tiles_are_stretches_in_c_order(shape, most):
-    """Every chunk of an array is one stretch of its flattened self, and they cover it once."""
+def test_chunks_are_contiguous(shape, most):
+    """Every chunk of an array is one part of its flattened self, and they cover it once."""
     flat = np.arange(int(np.prod(shape)))
     array = flat.reshape(shape)
-    found = [(array[selection].reshape(-1), start, stop) for selection, start, stop in tiles(shape, most)]
+    found = [(array[selection].reshape(-1), start, stop) for selection, start, stop in chunks(shape, most)]
 
     assert all(np.array_equal(values, np.arange(start, stop)) for values, start, stop in found)
     assert sum(stop - start for _, start, stop in found) == flat.size
     assert all(stop - start <= most for _, start, stop in found)
-    assert all(size >= 1 for size in tile_shape(shape, most))
+    assert all(size >= 1 for size in chunk_shape(shape, most))
 
 
 @given(st.floats(), st.dictionaries(st.integers(0, 99).map(str), st.text()))

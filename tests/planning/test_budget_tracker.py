@@ -10,7 +10,7 @@ from pardiff.cli.status import status_lines
 from pardiff.errors import InputError
 from pardiff.planning.budget_tracker import least_seen
 from pardiff.problem.budget import Budget
-from pardiff.storage.zarr_ledger import Audit
+from pardiff.storage.zarr_ledger import ZarrLedger
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_budget_of_passes(stored, tmp_path):
 
     store = tmp_path / "audit" if stored else None
     result = pardiff.gradcheck(fun, wrong_somewhere, x0, budget=2000, block_size=20, store=store)
-    found = result._ledger.estimates(0, 2000)
+    found = result.ledger.lines(0, 2000)
     checked = found.state > 0
 
     assert len(calls) <= 2100
@@ -75,9 +75,7 @@ def test_a_budget_of_passes(stored, tmp_path):
         assert again.counts == result.counts
         assert whole.counts["fail"] == direct.counts["fail"] == 40
         assert whole.counts["missing"] == 0
-        np.testing.assert_array_equal(
-            whole._ledger.estimates(0, 2000).numerical, direct._ledger.estimates(0, 2000).numerical
-        )
+        np.testing.assert_array_equal(whole.ledger.lines(0, 2000).numerical, direct.ledger.lines(0, 2000).numerical)
 
 
 def test_coverage_is_told():
@@ -106,7 +104,7 @@ def test_status_of_what_a_budget_has_stopped(tmp_path):
     """It is no run that goes on, and the next one with a larger budget is."""
     x0 = np.linspace(1, 2, 2000)
     pardiff.gradcheck(lambda x: float(np.sum(x**3)), lambda x: 3 * x**2, x0, budget=1000, store=tmp_path / "a")
-    lines, whole = status_lines(Audit.open(tmp_path / "a"), verify=True)
+    lines, whole = status_lines(ZarrLedger.open(tmp_path / "a"), verify=True)
 
     assert not whole
     assert "  stopped  " in lines[0]

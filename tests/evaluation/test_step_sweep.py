@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import pardiff
-from pardiff.api import sweep
+from pardiff import sweep
 
 
 def test_the_curve_is_a_v():

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 
 import pardiff
 from pardiff.errors import FingerprintError, InputError, NotAnAuditError, StoreError
-from pardiff.storage.location.base import LocalFolder
-from pardiff.storage.zarr_ledger import Audit, _sealed, remove
+from pardiff.storage.location import LocalFolder
+from pardiff.storage.zarr_layout import sealed
+from pardiff.storage.zarr_ledger import ZarrLedger
+from pardiff.storage.zarr_store import remove_audit
 from pardiff.testing import plant, structures, two_layers
 
 
@@ -50,7 +52,7 @@ def test_xarray_reads_it_unaided(tmp_path):
         tree["residual/first/W"], tree["analytical/first/W"] - tree["numerical/first/W"], rtol=1e-12
     )
     swept = sum(sweep["nfev"] for sweep in tree.attrs["sweeps"])
-    assert int(tree["blocks/nfev"].sum()) == result.nfev - tree.attrs["start"]["nfev"] - swept
+    assert int(tree["blocks/nfev"].sum()) == result.nfev - tree.attrs["baseline"]["nfev"] - swept
     assert list(tree["blocks/wave"].values)[-1] == 2
 
 
@@ -106,7 +108,7 @@ def test_going_on_redoes_only_what_is_missing(tmp_path):
     assert seen[0] == (1, 10, 0)
     assert (1, 18, 16) in seen
     assert bits(tmp_path / "a") == bits(tmp_path / "whole")
-    attempts = [r.attempt for r in Audit.open(tmp_path / "a").records(1).values()]
+    attempts = [r.attempt for r in ZarrLedger.open(tmp_path / "a").records(1).values()]
     assert sorted(attempts) == [1, 1, 1, 2, 2]
 
 
@@ -255,7 +257,7 @@ def test_two_clients_do_not_share_an_audit(tmp_path):
 
 
 FILES = [
-    "blocks/wave1/values/c/0/1",
+    "blocks/wave1/values/c/0/1/0",
     "blocks/wave1/record/c/1",
     "blocks/wave2/index/c/0",
     "blocks/wave2/record/c/0",
@@ -288,12 +290,12 @@ def test_damage_is_noticed_and_mended(tmp_path, damage, how):
 
 def test_fresh_removes_nothing_of_the_user(tmp_path):
     """Starting over leaves files that pardiff has not made, and no report of what is gone."""
-    from pardiff.storage.zarr_ledger import remove
+    from pardiff.storage.zarr_store import remove_audit
 
     pardiff.gradcheck(two_layers(), store=tmp_path / "a")
     pardiff.report(tmp_path / "a")
     (tmp_path / "a" / "code" / "main.py").write_text("precious")
-    remove(tmp_path / "a")
+    remove_audit(tmp_path / "a")
 
     assert sorted(p.name for p in (tmp_path / "a").rglob("*")) == [".lock", "code", "main.py"]
 
@@ -369,7 +371,7 @@ def test_records_that_are_damaged(content, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "a")
     (tmp_path / "a" / "audit.zarr" / "blocks" / "wave1" / "record" / "c" / "1").write_bytes(content)
 
-    assert len(Audit.open(tmp_path / "a").records(1)) == 3
+    assert len(ZarrLedger.open(tmp_path / "a").records(1)) == 3
     assert cubes(tmp_path / "a").counts["fail"] == 1
     assert bits(tmp_path / "a") == bits(whole)
 
@@ -403,10 +405,10 @@ def test_attributes_that_are_altered(tmp_path):
     root.write_text(json.dumps(data))
 
     with pytest.raises(StoreError, match="its attributes are not those that were written; --fresh"):
-        Audit.open(tmp_path / "a")
+        ZarrLedger.open(tmp_path / "a")
     with pytest.raises(StoreError, match="--fresh"):
         cubes(tmp_path / "a")
-    remove(tmp_path / "a")
+    remove_audit(tmp_path / "a")
     assert cubes(tmp_path / "a").counts["fail"] == 1
 
 
@@ -437,8 +439,8 @@ def test_names_are_counted_in_bytes():
         ("waves", [[1, "stencil", 10, 0, 0]]),
         ("waves", [[1, "stencil", 10, -1, 0]]),
         ("waves", [[1, "stencil", 1e300, 3, 0]]),
-        ("layout", {"mapping": True, "arrays": [["a", [10**12], "float64"], ["b/c", [2, 2], "float64"]]}),
-        ("layout", {"mapping": True, "arrays": [["a", [6], "float64"]] * 2}),
+        ("space", {"structure": None, "arrays": [["a", [10**12], "float64"], ["b/c", [2, 2], "float64"]]}),
+        ("space", {"structure": None, "arrays": [["a", [6], "float64"]] * 2}),
     ],
 )
 def test_attributes_of_a_stranger(key, value, whole, tmp_path):
@@ -446,30 +448,30 @@ def test_attributes_of_a_stranger(key, value, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "a")
     root = tmp_path / "a" / "audit.zarr" / "zarr.json"
     data = json.loads(root.read_text())
-    data["attributes"] = _sealed(data["attributes"] | {key: value})
+    data["attributes"] = sealed(data["attributes"] | {key: value})
     root.write_text(json.dumps(data))
 
     with pytest.raises(StoreError, match="damaged"):
-        Audit.open(tmp_path / "a")
+        ZarrLedger.open(tmp_path / "a")
 
 
 def test_a_worker_of_an_audit_that_is_gone(tmp_path):
     """What it has done, perhaps by another source, does not get into the audit that stands in the place now."""
     cubes(tmp_path / "a")
-    old = Audit.open(tmp_path / "a", write=True)
+    old = ZarrLedger.open(tmp_path / "a", write=True)
     record, matrix = old.records(1)[1], np.array(old.group["blocks/wave1/values"])[:, 3:6]
-    remove(tmp_path / "a")
+    remove_audit(tmp_path / "a")
     cubes(tmp_path / "a")
     before = bits(tmp_path / "a")
 
     with pytest.raises(StoreError, match="another run has begun an audit"):
         old.commit(record, matrix)
-    assert Audit.open(tmp_path / "a").record(1, 1).audit != old.info["id"]
+    assert ZarrLedger.open(tmp_path / "a").record(1, 1).audit != old.id
 
     # it may have looked just before
-    new = Audit.open(tmp_path / "a", write=True)
+    new = ZarrLedger.open(tmp_path / "a", write=True)
     file = tmp_path / "a" / "audit.zarr" / "blocks" / "wave1" / "record" / "c" / "1"
-    text = replace(new.record(1, 1), audit=old.info["id"]).to_json().encode()
+    text = replace(new.record(1, 1), audit=old.id).to_json().encode()
     file.write_bytes(struct.pack("<II", 1, len(text)) + text)
     assert new.record(1, 1) is None
     cubes(tmp_path / "a")
@@ -479,7 +481,7 @@ def test_a_worker_of_an_audit_that_is_gone(tmp_path):
 def test_results_that_others_write_over(tmp_path):
     """While a run is at work: it ends with a sentence, and the next one does them again."""
     cubes(tmp_path / "a")
-    audit = Audit.open(tmp_path / "a", write=True)
+    audit = ZarrLedger.open(tmp_path / "a", write=True)
     audit.check_results()
     audit.group["blocks/wave1/values"][0, 3:6] = 7.0
     with pytest.raises(StoreError, match="written to by others while it ran: 1 of its blocks"):
