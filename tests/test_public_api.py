@@ -32,13 +32,13 @@ def test_signature_of_gradcheck():
     names = list(inspect.signature(pardiff.gradcheck).parameters)
 
     agreed = [
-        "fun", "grad", "x0", "args", "bounds", "method", "order", "rel_step", "abs_step", "rtol", "atol", "mode",
-        "block_size", "executor", "store", "seed", "jitter", "progress",
+        "fun", "grad", "x0", "args", "bounds", "executor", "store", "progress", "method", "order", "rel_step",
+        "abs_step", "rtol", "atol", "mode", "block_size", "seed", "jitter",
     ]  # fmt: skip
     assert [name for name in names if name in agreed] == agreed
     assert set(names) - set(agreed) == {
-        "terms", "stencil", "refine", "typical", "batch_fun", "incremental", "batch_size", "memory", "deadline",
-        "budget",
+        "vjp", "terms", "stencil", "refine", "typical", "batch_fun", "incremental", "batch_size", "memory", "deadline",
+        "budget", "probes", "confirm", "partial", "self_test", "fresh",
     }  # fmt: skip
 
 

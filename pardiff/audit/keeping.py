@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,7 +129,7 @@ class InStore:
         from pardiff.storage.zarr_ledger import ZarrLedger
 
         ledger = ZarrLedger.open(self.location, write=True)
-        ledger.check_fingerprint(fingerprint)
+        _check_fingerprint(ledger, fingerprint)
         _check_value(ledger, baseline)
         ledger.repair()
         ledger.drop_damaged(erase=True)
@@ -197,3 +197,21 @@ def _check_value(ledger: ZarrLedger, baseline: Baseline) -> None:
                 f"the audit at {ledger.address} was started with another value of fun {where} (there: {there!r}, "
                 f"now: {here!r}); its data or source must have changed: --fresh (or removing the folder) starts over"
             )
+
+
+def _check_fingerprint(ledger: ZarrLedger, fingerprint: Mapping[str, object]) -> None:
+    """Raise `FingerprintError`, naming what differs, unless the audit is of the same run."""
+    stored = ledger.info.fingerprint
+    for key in dict.fromkeys(["jitter", *fingerprint, *stored]):  # a jitter moves x0, and is the reason then
+        if stored.get(key) != fingerprint.get(key):
+            was, now = (_short(f.get(key)) for f in (stored, fingerprint))
+            remedy = "" if key not in ("rtol", "atol") else "'pardiff reconcile' compares anew without a pass; "
+            raise FingerprintError(
+                f"the audit at {ledger.address} was started with another {key} (there: {was}, now: {now}); "
+                f"{remedy}--fresh (or removing the folder) starts over, another place keeps both"
+            )
+
+
+def _short(value: object) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= 24 else text[:12] + "…"

@@ -51,7 +51,7 @@ def _lines(one: Any) -> list[str]:
     if one.verdicts[0] != one.verdicts[1]:
         told.append(f"  {one.verdicts[0]} has become {one.verdicts[1]}")
     if one.point:
-        told.append("  x0 is another point, so that derivatives and claims differ")
+        told.append("  x0 is another point, so that both derivatives differ")
     for array in one.arrays:
         if not array.differs:
             continue
@@ -61,7 +61,7 @@ def _lines(one: Any) -> list[str]:
                 (array.failing, "newly failing"),
                 (array.fixed, "newly fixed"),
                 (0 if one.point else array.changed, "derivatives changed beyond both error bars"),
-                (0 if one.point else array.analytical_changed, "claims changed"),
+                (0 if one.point else array.analytical_changed, "analytical derivatives changed"),
             )
             if count
         ]
@@ -74,7 +74,7 @@ def _lines(one: Any) -> list[str]:
         told.append(f"  {array.array}: {', '.join([*state, *counts])}{named if array.named else ''}{now}")
     if one.source:
         told.append("  the source of the problem has changed")
-    told += [f"  {key}: {_option(old)} has become {_option(new)}" for key, (old, new) in one.settings.items()]
+    told += [f"  {key}: {_option(old)} has become {_option(new)}" for key, (old, new) in one.options.items()]
     return [one.name, *told] if told else []
 
 

@@ -1,1 +1,3 @@
-"""What is wrong with a gradient: the shortest description of how the claim differs from the numerical derivative."""
+"""What is wrong with a gradient: the shortest description of how the analytical derivative differs from the numerical
+derivative.
+"""

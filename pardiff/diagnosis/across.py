@@ -33,7 +33,7 @@ class Case:
     evidence: Evidence
     diagnoses: Sequence[Diagnosis]
     norm: float
-    """Of the whole claim."""
+    """Of the whole analytical derivative."""
 
 
 def across(
@@ -55,7 +55,7 @@ def across(
     failing, passing : sequence of str
         Those that are wrong, and those that pass.
     norm : float
-        Of the claim over all arrays.
+        Of the analytical derivative over all arrays.
     sizes : mapping of int to str
         Lengths of axes, by which factors are named.
     """
@@ -100,7 +100,7 @@ def _swapped(cases: Sequence[Case]) -> list[Finding]:
 
 
 def _holds(p: Evidence, q: Evidence, turned: bool) -> bool:
-    """Whether the claim for p is the derivative of q."""
+    """Whether the analytical derivative for p is the derivative of q."""
     d, u, known, axes = q.d, q.u, q.known, q.axes
     if turned:
         d, u, known, axes = d.T, u.T, known.T, axes[::-1]
@@ -132,7 +132,7 @@ def _common_factor(cases: Sequence[Case], others: bool, norm: float, sizes: Mapp
     text = known[0] if known else f"{middle:.7g}"
     round_norm = float(f"{norm:.1g}")
     if not others and abs(norm - round_norm) <= ROUND * round_norm:
-        reason = f"the norm of the whole claim is {round_norm:g}: it is clipped, or normalised, to that"
+        reason = f"the norm of the whole analytical derivative is {round_norm:g}: it is clipped, or normalised, to that"
         evidence = {"factor": middle, "norm": norm}
     else:
         means = "a mean in place of a sum" if abs(middle) < 1 else "a sum in place of a mean"

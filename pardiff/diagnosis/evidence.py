@@ -15,9 +15,9 @@ from pardiff.problem.space import FloatArray, IntArray
 Mask = NDArray[np.bool_]
 
 MATCH = 1e-5
-"""Relative difference up to which a claim is taken to be what a description says, beside the error bars: claims that
-were computed in part in single precision differ by as much. A factor that is found in a thousand entries to five digits
-is no chance."""
+"""Relative difference up to which an analytical derivative is taken to be what a description says, beside the error
+bars: analytical derivatives that were computed in part in single precision differ by as much. A factor that is found in
+a thousand entries to five digits is no chance."""
 BARS = 3.0
 """Error bars within which a description may be off."""
 EXPLAINED = 0.05
@@ -41,7 +41,8 @@ def fits(
     allowed: FloatArray,
     fail: Mask,
 ) -> Mask:
-    """Where a claim is what a description predicts: near enough, and nowhere farther from it than from the derivative.
+    """Where an analytical derivative is what a description predicts: near enough, and nowhere farther from it than from
+    the derivative.
 
     The second counts where the two can be told apart at all: where all is nearly right, a description that explains the
     few entries that fail must be seen in the others too. A bar that is as wide as the residual explains nothing.
@@ -56,7 +57,7 @@ def fits(
 
 @dataclass(frozen=True)
 class Evidence:
-    """The claim and the numerical derivative of one array, or of a part of it that has the same structure.
+    """The analytical and the numerical derivative of one array, or of a part of it that has the same structure.
 
     Every field but the last has the shape of the part.
     """
@@ -96,13 +97,15 @@ class Evidence:
 
     @cached_property
     def allowed(self) -> FloatArray:
-        """By how much a claim may be off, without the error bar: what fails must be explained, not just tolerated."""
+        """By how much an analytical derivative may be off, without the error bar: what fails must be explained, not
+        just tolerated.
+        """
         with np.errstate(invalid="ignore", over="ignore"):
             allowed = self.rtol * np.abs(self.a) + self.floor
             return np.where(self.fail, np.minimum(allowed, EXPLAINED * np.abs(self.a - self.d)), allowed)
 
     def fits(self, predicted: FloatArray, bar: FloatArray, rows: Any = ...) -> Mask:
-        """Where the claim is what a description predicts, with the description's own error bar."""
+        """Where the analytical derivative is what a description predicts, with the description's own error bar."""
         with np.errstate(invalid="ignore", over="ignore"):
             return fits(predicted, bar, self.a[rows], self.d[rows], self.u[rows], self.allowed[rows], self.fail[rows])
 
@@ -124,23 +127,23 @@ class Region:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A description of how the claim came about."""
+    """A description of how the analytical derivative came about."""
 
     kind: str
     says: str
-    """What is to be said of the claim, from the verb on."""
+    """What is to be said of the analytical derivative, from the verb on."""
     bits: float
     """Its length."""
     fits: Mask
-    """Entries at which the claim is as described."""
+    """Entries at which the analytical derivative is as described."""
     compared: Mask
     """Entries at which that can be told."""
     region: Region | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
     unknowns: int = 0
-    """Numbers in it that were taken from the claim."""
+    """Numbers in it that were taken from the analytical derivative."""
     entry_bits: float = 0.0
-    """Bits for each entry of the region, where the description leaves open what the claim is there."""
+    """Bits for each entry of the region, where the description leaves open what the analytical derivative is there."""
 
     def holds(self, evidence: Evidence, open_entries: Mask) -> bool:
         """Whether it is true of nearly all of the entries of which it is said, whatever else it would save.

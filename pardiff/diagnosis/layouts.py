@@ -1,4 +1,6 @@
-"""Structures of whole arrays: a claim that holds the right numbers in the wrong places, or sums of them."""
+"""Structures of whole arrays: an analytical derivative that holds the right numbers in the wrong places, or sums of
+them.
+"""
 
 from __future__ import annotations
 

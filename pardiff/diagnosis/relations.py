@@ -1,4 +1,6 @@
-"""Relations of single entries: a claim that is some function of the derivative at the same entry and of x0 there."""
+"""Relations of single entries: an analytical derivative that is some function of the derivative at the same entry and
+of x0 there.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,16 @@ SPREAD = 1e-3
 SAMPLE, PROMISING = 64, 0.4
 """Failing entries of a large region on which a relation is tried first, and share of them that it must fit."""
 FLAT = 1e-6
-"""Factor below which a claim does not depend on the derivative."""
+"""Factor below which an analytical derivative does not depend on the derivative."""
 DUST = 1e-9
-"""Factor below which a claim is what rounding has left of zero."""
+"""Factor below which an analytical derivative is what rounding has left of zero."""
 CLIPPED = 2
 """Entries of the same largest size from which a clip is seen."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What a relation predicts of the claim at the entries of a region."""
+    """What a relation predicts of the analytical derivative at the entries of a region."""
 
     kind: str
     says: str
@@ -40,7 +42,7 @@ class Fit:
     numbers: dict[str, Any]
     unknowns: int = 0
     exact: bool = False
-    """The claim must be what is predicted to the last bit."""
+    """The analytical derivative must be what is predicted to the last bit."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Rows:
         return Rows(self.a[rows], self.d[rows], self.u[rows], self.x[rows], self.allowed[rows], self.fail[rows])
 
     def fits(self, fit: Fit) -> Mask:
-        """Where the claim is what is predicted."""
+        """Where the analytical derivative is what is predicted."""
         if fit.exact:
             return np.asarray(fit.predicted == self.a)
         return fits(fit.predicted, fit.bar, self.a, self.d, self.u, self.allowed, self.fail)
@@ -78,7 +80,7 @@ def _median(fail: Mask, numerator: FloatArray, denominator: FloatArray) -> float
 
 
 def related(evidence: Evidence, region: Region, sizes: Mapping[int, str]) -> Iterator[Candidate]:
-    """Descriptions of the claim within a region, the derivative being right outside of it."""
+    """Descriptions of the analytical derivative within a region, the derivative being right outside of it."""
     inside = region.mask & evidence.known
     fail = evidence.fail[inside]
     a, d, u, x = (values[inside] for values in (evidence.a, evidence.d, evidence.u, evidence.x))
@@ -280,7 +282,8 @@ RELATIONS: tuple[Callable[[Rows, Mapping[int, str]], Iterator[Fit]], ...] = (
 
 
 PRECISIONS = (("bfloat16", 8, 8.0), ("float16", 11, 32.0), ("float32", 24, 256.0))
-"""Types that a claim may have been computed in: name, significant bits, and the roundings that its sums may collect."""
+"""Types that an analytical derivative may have been computed in: name, significant bits, and the roundings that its
+sums may collect."""
 SPARE = 2
 """Bits of a type that numbers of it need not all leave unused: those that do are whole, or simple fractions."""
 BIASED, LEAST_BIASED = 3.0, 4
@@ -289,7 +292,9 @@ RANGE_BITS = 6.0
 
 
 def precision_of(evidence: Evidence) -> tuple[str, float] | None:
-    """The type that a claim was computed in, and the relative error that its sums may have; None for float64."""
+    """The type that an analytical derivative was computed in, and the relative error that its sums may have; None for
+    float64.
+    """
     a = evidence.a[evidence.known]
     for name, significant, roundings in PRECISIONS:
         if _has_bits(a, significant) and not _has_bits(a, significant - SPARE):
@@ -298,7 +303,7 @@ def precision_of(evidence: Evidence) -> tuple[str, float] | None:
 
 
 def rounded(evidence: Evidence) -> Iterator[Candidate]:
-    """The claim was computed in a lower precision."""
+    """The analytical derivative was computed in a lower precision."""
     a, d = evidence.a[evidence.known], evidence.d[evidence.known]
     if not len(a):
         return

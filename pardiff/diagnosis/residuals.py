@@ -114,7 +114,7 @@ def _with_factors(evidence: Evidence, axis: int, factors: FloatArray, bits: floa
 
 
 def _with_each(evidence: Evidence, axis: int, factors: FloatArray) -> Mask:
-    """Where the claim is the derivative with a factor for each index of an axis."""
+    """Where the analytical derivative is the derivative with a factor for each index of an axis."""
     by = factors.reshape([-1 if i == axis else 1 for i in range(evidence.a.ndim)])
     return evidence.fits(by * evidence.d, np.abs(by) * evidence.u)
 
@@ -175,7 +175,9 @@ def _normalised(evidence: Evidence, axis: int) -> Iterator[Candidate]:
 
 
 def rank_of(matrix: FloatArray, evidence: Evidence) -> int:
-    """Rank of a claim or a derivative, as far as the error bars let it be seen; the largest possible if it has gaps."""
+    """Rank of an analytical or a numerical derivative, as far as the error bars let it be seen; the largest possible if
+    it has gaps.
+    """
     if not np.isfinite(matrix).all():
         return int(min(matrix.shape))
     noise = float(np.linalg.norm(BARS * evidence.u[evidence.known])) + evidence.rtol * float(np.linalg.norm(matrix))
@@ -183,10 +185,12 @@ def rank_of(matrix: FloatArray, evidence: Evidence) -> int:
 
 
 def spans(evidence: Evidence) -> str:
-    """What the rows and columns of a claim tell of a matrix that is a product of two factors; empty for nothing.
+    """What the rows and columns of an analytical derivative tell of a matrix that is a product of two factors; empty
+    for nothing.
 
     The gradient of a dense layer is the product of its inputs and of what comes back from behind it. If there are fewer
-    samples than rows, a claim whose columns are combinations of the derivative's columns has the right inputs.
+    samples than rows, an analytical derivative whose columns are combinations of the derivative's columns has the right
+    inputs.
     """
     a, d = evidence.a, evidence.d
     if a.ndim != 2 or not evidence.known.all() or max(a.shape) > MOST_ROWS:

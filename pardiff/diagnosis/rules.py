@@ -17,9 +17,9 @@ from pardiff.diagnosis.residuals import residual, spans
 from pardiff.problem.space import FloatArray
 
 KINDS = {
-    "nonfinite": "the claim is not a finite number",
-    "detached": "the whole claim is exactly zero",
-    "zero": "a part of the claim is exactly zero",
+    "nonfinite": "the analytical derivative is not a finite number",
+    "detached": "the whole analytical derivative is exactly zero",
+    "zero": "a part of the analytical derivative is exactly zero",
     "sign": "the sign is wrong",
     "factor": "a constant factor",
     "clipped": "values are clipped",
@@ -30,9 +30,9 @@ KINDS = {
     "shifted": "entries are shifted along an axis",
     "reordered": "row-major and column-major order are mixed up",
     "permuted": "slices or entries are permuted",
-    "symmetrised": "the claim is mixed with its transpose",
+    "symmetrised": "the analytical derivative is mixed with its transpose",
     "triangle": "one triangle of a matrix is not filled",
-    "precision": "the claim was computed in lower precision",
+    "precision": "the analytical derivative was computed in lower precision",
     "slice": "a row, a column, a border, a tail or a stride is wrong",
     "mask": "what is wrong lies on a diagonal, off it, or where x0 has some property",
     "slice_factor": "a factor for each index of an axis",
@@ -48,7 +48,7 @@ KINDS = {
     "unstructured": "no pattern was found",
     "numerical": "the numerical derivative itself is in doubt",
     "cotangent": "the product with a cotangent does not depend on the cotangent",
-    "kink": "the claim is none of the slopes beside a kink",
+    "kink": "the analytical derivative is none of the slopes beside a kink",
     "mismatch": "not looked into, as too many arrays fail",
     "common_factor": "all arrays have the same factor",
     "upstream": "all arrays before a layer are wrong: its backward pass is",

@@ -189,12 +189,13 @@ class _Ladder:
 
 
 def _margin(found: Found, levels: list[Level]) -> float:
-    """How far a claim must be from the derivative for the evidence of a smaller step to refute it as well.
+    """How far an analytical derivative must be from the derivative for the evidence of a smaller step to refute it as
+    well.
 
-    What is narrower than the step, and hidden by rounding at smaller ones, is in no bar. So a claim that the
-    level two rungs below the chosen one is consistent with may still be right. And where a smaller step
-    says something else of the derivative itself, fun may vary faster than the chosen one: a claim must be far
-    from both.
+    What is narrower than the step, and hidden by rounding at smaller ones, is in no bar. So an analytical derivative
+    that the level two rungs below the chosen one is consistent with may still be right. And where a smaller step says
+    something else of the derivative itself, fun may vary faster than the chosen one: an analytical derivative must be
+    far from both.
     """
     smaller = [level for level in levels if level.step <= 1.01 * found.step * RATIO**-PROBE]
     if found.kink or not smaller:

@@ -24,8 +24,8 @@ MOST_BLOCKS = 100_000
 
 
 STENCIL, STEPS, SEARCH = KINDS = ("stencil", "steps", "search")
-"""What a wave does: the fixed stencil at every coordinate; the stencil at two steps, where a claim that seems right
-has too wide a bar; the step search, for all that is not settled then."""
+"""What a wave does: the fixed stencil at every coordinate; the stencil at two steps, where an analytical derivative
+that seems right has too wide a bar; the step search, for all that is not settled then."""
 
 
 @dataclass(frozen=True)

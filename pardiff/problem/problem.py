@@ -1,4 +1,4 @@
-"""A problem: a function, its claimed gradient and the point at which they are compared."""
+"""A problem: a function, its analytical derivative and the point at which they are compared."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from pardiff.reporting.axes import MARGIN, Axis, Frame, decades, power, signed
+from pardiff.reporting.axes import LARGEST, MARGIN, Axis, Frame, decades, power, signed
 from pardiff.reporting.printable import printable
 from pardiff.reporting.samples import HIGHEST, LOWEST, HeatMap, Histogram, Point
 from pardiff.reporting.summary import StepCurve
@@ -120,17 +120,20 @@ def histogram(counts: Histogram) -> str:
 
 
 def step_curve(curve: StepCurve) -> str:
-    """Error of the difference against its step, both logarithmic: a V, with what was chosen and what was claimed."""
+    """Error of the difference against its step, both logarithmic: a V, with what was chosen and the analytical
+    derivative.
+    """
     off = [(s, abs(d - curve.numerical)) for s, d in zip(curve.steps, curve.derivatives, strict=True)]
     off = [(s, value) for s, value in off if value > 0]
-    claim = abs(curve.analytical - curve.numerical)
-    levels = [value for value in (claim, curve.uncertainty) if math.isfinite(value) and value > 0]
+    residual = abs(curve.analytical - curve.numerical)
+    levels = [value for value in (residual, curve.uncertainty) if math.isfinite(value) and value > 0]
     if len(off) < 2:
         return ""
     horizontal = decades([s for s, _ in off])
-    vertical = decades([*(value for _, value in off), *levels, *(2 * value for value in levels)])
+    highest = [min(2 * value, LARGEST) for value in levels]
+    vertical = decades([*(value for _, value in off), *levels, *highest])
     shapes = CURVE.drawn(horizontal, vertical, "step", "|D(step) − numerical|")
-    for kind, value in (("bar", curve.uncertainty), ("claim", claim)):
+    for kind, value in (("bar", curve.uncertainty), ("residual", residual)):
         if math.isfinite(value) and value > 0:
             y = CURVE.y(vertical.place(value))
             shapes.append(f'<line class="{kind}" x1="{MARGIN}" x2="{CURVE.x(1):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')

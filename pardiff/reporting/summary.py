@@ -32,7 +32,7 @@ MOST_WORKERS = 1000
 
 @dataclass(frozen=True)
 class StepCurve:
-    """Derivatives of one entry at many steps, beside what was claimed and what was concluded."""
+    """Derivatives of one entry at many steps, beside the analytical derivative and what was concluded."""
 
     label: str
     scheme: str

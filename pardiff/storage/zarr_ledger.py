@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pardiff.errors import FingerprintError, StoreError
+from pardiff.errors import StoreError
 from pardiff.numerics.estimates import MISSING, Estimates
 from pardiff.numerics.estimates import QUANTITIES as RESULTS
 from pardiff.planning.waves import Wave
@@ -156,18 +155,6 @@ class ZarrLedger:
         if self.store.identity() != self.id:
             raise StoreError(f"another run has begun an audit at {self.address}; this one is stopped")
 
-    def check_fingerprint(self, fingerprint: Mapping[str, Any]) -> None:
-        """Raise `FingerprintError`, naming what differs, unless this audit is of the same run."""
-        stored = self.info.fingerprint
-        for key in dict.fromkeys(["jitter", *fingerprint, *stored]):  # a jitter moves x0, and is the reason then
-            if stored.get(key) != fingerprint.get(key):
-                was, now = (_short(f.get(key)) for f in (stored, fingerprint))
-                remedy = "" if key not in ("rtol", "atol") else "'pardiff reconcile' compares anew without a pass; "
-                raise FingerprintError(
-                    f"the audit at {self.address} was started with another {key} (there: {was}, now: {now}); "
-                    f"{remedy}--fresh (or removing the folder) starts over, another place keeps both"
-                )
-
     # -- results of blocks
 
     def add_wave(self, wave: Wave) -> None:
@@ -190,7 +177,7 @@ class ZarrLedger:
         planned = self.waves[wave - 1].blocks
         with self.store.reading():
             names = self.location.listing(f"{STORE}/blocks/wave{wave}/record/c")
-            # those that are there, whatever number of blocks the attributes claim
+            # those that are there, whatever number of blocks the attributes say
             blocks = sorted(int(name) for name in names if name.isdecimal() and int(name) < planned)
             files = self.location.read_many([record_file(wave, block) for block in blocks])
         found = Records(self.waves[wave - 1])
@@ -408,8 +395,3 @@ def _digest(wave: Wave) -> int:
         if values is not None:
             value = zlib.crc32(np.ascontiguousarray(values).data, value)
     return value
-
-
-def _short(value: Any) -> str:
-    text = "not set" if value is None else str(value)
-    return text if len(text) <= 24 else text[:12] + "…"

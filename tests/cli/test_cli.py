@@ -198,7 +198,7 @@ def test_a_mutation_that_x0_does_not_show(run, tmp_path):
     assert "changed its argument (array 'x')" in done.output
 
 
-@pytest.mark.parametrize("place", ["/proc/audits", "file/audits"])
+@pytest.mark.parametrize("location", ["/proc/audits", "file/audits"])
 def test_unwritable_places(run, tmp_path, location):
     """A place that cannot be written is one sentence and exit status 4 (2 where a file is in the way)."""
     (tmp_path / "file").write_text("mine")

@@ -73,7 +73,7 @@ def test_newly_failing(run, command):
     assert done.stdout.splitlines() == [
         "one",
         "  PASS has become FAIL",
-        "  W: 3 newly failing, 3 claims changed (W[1,0], W[1,1], W[1,2]); W[1, :] has the wrong sign",
+        "  W: 3 newly failing, 3 analytical derivatives changed (W[1,0], W[1,1], W[1,2]); W[1, :] has the wrong sign",
         "  the source of the problem has changed",
         "in all 3 entries newly failing, 0 newly fixed",
     ]
@@ -87,7 +87,7 @@ def test_newly_fixed(run, command, tmp_path):
     data = json.loads((tmp_path / "diff.json").read_text())
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "W: 3 newly fixed, 3 claims changed" in done.stdout
+    assert "W: 3 newly fixed, 3 analytical derivatives changed" in done.stdout
     assert [pair["name"] for pair in data["pairs"]] == ["one", "two"]
 
 
@@ -99,7 +99,7 @@ def test_derivatives_and_settings(run, command):
     done = command("diff", "before/one", "after/one")
 
     assert done.returncode == 0
-    assert "  b: 3 derivatives changed beyond both error bars, 3 claims changed" in done.stdout
+    assert "  b: 3 derivatives changed beyond both error bars, 3 analytical derivatives changed" in done.stdout
     assert "  rtol: 1e-06 has become 1e-05" in done.stdout
 
 
@@ -189,7 +189,7 @@ def test_self_test_and_jitter(run, command, tmp_path):
     assert "planted faults that would not pass:" in done.stdout
     assert "12 of 12" in done.stdout
     assert command("diff", "out/one", "moved/one").stdout.splitlines()[1] == (
-        "  x0 is another point, so that derivatives and claims differ"
+        "  x0 is another point, so that both derivatives differ"
     )
 
 

@@ -58,7 +58,7 @@ def test_every_array_is_looked_at(array, how, whole, tmp_path):
     if how == "deleted":
         chunk.unlink()
     else:
-        store = ZarrLedger.open(folder, write=True).group[array]
+        store = ZarrLedger.open(folder, write=True).store.group[array]
         store[...] = np.asarray(store[...]) + 1
     text, right = verified(folder)
     assert not right
@@ -108,7 +108,7 @@ def test_one_that_is_being_written(whole, tmp_path):
     """Nothing is called damaged that is not finished."""
     shutil.copytree(whole, tmp_path / "audit")
     audit = ZarrLedger.open(tmp_path / "audit", write=True)
-    audit.group["verdict/a"][...] = 0
+    audit.store.group["verdict/a"][...] = 0
     with audit.location.locked():
         text, _ = verified(tmp_path / "audit")
     assert "damaged" not in text

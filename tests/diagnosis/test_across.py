@@ -67,7 +67,7 @@ def test_clipping_by_norm():
     first = check(clip).findings[0]
 
     assert first.kind == "common_factor"
-    assert "the norm of the whole claim is 1" in first.message
+    assert "the norm of the whole analytical derivative is 1" in first.message
 
 
 def test_the_backward_of_a_layer():

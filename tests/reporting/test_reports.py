@@ -40,7 +40,7 @@ def summary():
             "packages": {"pardiff": "0.1.0"},
         },
         workers=(replace(found.workers[0], worker="h:1", seconds=1.0),),
-        start={**found.start, "seconds": 0.0, "worker": "h:1", "noise": 0.0},
+        baseline=replace(found.baseline, seconds=0.0, noise=0.0),
     )  # fmt: skip
 
 
