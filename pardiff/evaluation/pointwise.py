@@ -13,7 +13,7 @@ from pardiff.errors import InputError
 from pardiff.evaluation.failures import described, is_interrupt
 from pardiff.evaluation.imaginary import ImaginarySteps
 from pardiff.evaluation.lines import Direction, Lines, Point, Values
-from pardiff.evaluation.observe import REAL, Observe, real
+from pardiff.evaluation.observe import REAL, Observe, Products, real
 from pardiff.evaluation.watchdog import WATCHDOG
 from pardiff.numerics.difference import Precision
 from pardiff.problem.parsing import leaves_like
@@ -178,9 +178,10 @@ class Pointwise:
 
     def _empty(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Arrays to be filled, of shape (k, points), and with an axis of observables where there are several."""
-        q = len(self.origin.value)
-        shape = t.shape if q == 1 else (*t.shape, q)
-        values = np.full(shape, np.nan, order="F" if q == 1 else "C")
+        if isinstance(self.observe, Products):
+            shape = (*t.shape, self.observe.cotangents.count)
+            return np.full(shape, np.nan), np.full(shape, np.nan)
+        values = np.full(t.shape, np.nan, order="F")
         return values, values if self.observe is None else np.full_like(values, np.nan)
 
     def _complete(self, values: FloatArray, sizes: FloatArray) -> Values:

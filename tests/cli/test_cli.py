@@ -152,10 +152,7 @@ BAD = {
     ),
     "shape": ("fun", "lambda x: x[:2]", "np.ones(3)", "shape (2,); expected the shape of x0, (3,)"),
     "complex grad": ("fun", "lambda x: x + 0j", "np.ones(3)", "dtype complex128"),
-    "integer grad": ("fun", "lambda x: x.astype(int)", "np.ones(3)", "dtype int64"),
     "no grad": ("fun", "lambda x: None", "np.ones(3)", "grad returned None"),
-    "integer x0": ("fun", "grad", "np.ones(3, int)", "dtype int64"),
-    "empty x0": ("fun", "grad", "np.ones(0)", "x0 is empty"),
     "infinite x0": ("fun", "grad", "np.array([1.0, np.inf, 1.0])", "x[1] is inf"),
     "outside": ("fun", "grad", "np.ones(3), bounds=(0, 0.5)", "x[0] = 1 lies outside its bounds [0, 0.5]"),
     "bad bounds": ("fun", "grad", "np.ones(3), bounds=3", "expected a pair (lower, upper)"),
@@ -248,7 +245,7 @@ def test_flags_go_over_what_the_problem_pins(run, tmp_path):
     run("run", "job.toml", "--order", 6)
     settings = pardiff.open_result(tmp_path / "jobs" / "pin").summary.settings
 
-    assert (settings["order"], settings["rtol"]) == (6, 0.25)
+    assert (settings.order, settings.rtol) == (6, 0.25)
 
 
 def test_plan_evaluates_nothing_but_the_start(run, tmp_path):
