@@ -166,7 +166,7 @@ class Options:
 
     def chosen(self) -> dict[str, Any]:
         """The options that are set, as plain data."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def resolved(self, rtol: float, *, has_analytical: bool = True) -> Resolved:
         """Fill in the defaults.
@@ -275,4 +275,4 @@ class Resolved:
 
     def as_options(self) -> Options:
         """The same as options that are all chosen."""
-        return Options(**{name: value for name, value in asdict(self).items() if value is not None})
+        return Options(**{name: value for name, value in vars(self).items() if value is not None})

@@ -7,6 +7,7 @@ order of the structure and C order within a leaf.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +43,7 @@ class Leaf:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def stop(self) -> int:
@@ -146,7 +147,7 @@ class Space:
 
 def space_of(items: list[tuple[str, tuple[int, ...], np.dtype[Any]]], template: Template) -> Space:
     """The space of some arrays, given as name, shape and dtype in their order."""
-    starts = [0, *accumulate(int(np.prod(shape, dtype=np.int64)) for _, shape, _ in items)]
+    starts = [0, *accumulate(math.prod(shape) for _, shape, _ in items)]
     return Space(tuple(Leaf(*item, start) for item, start in zip(items, starts, strict=False)), template)
 
 

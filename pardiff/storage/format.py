@@ -131,7 +131,7 @@ def chunk_shape(shape: tuple[int, ...], most: int = CHUNK) -> tuple[int, ...]:
     """
     chunk = list(shape)
     for axis in range(len(shape)):
-        inner = int(np.prod(shape[axis + 1 :], dtype=np.int64))
+        inner = math.prod(shape[axis + 1 :])
         chunk[axis] = max(1, min(shape[axis], most // max(1, inner)))
         if inner <= most:
             break
@@ -141,7 +141,7 @@ def chunk_shape(shape: tuple[int, ...], most: int = CHUNK) -> tuple[int, ...]:
 def chunks(shape: tuple[int, ...], most: int = CHUNK) -> Iterator[tuple[tuple[slice, ...], int, int]]:
     """Chunks of an array in C order: their selection, and start and stop on the flattened array."""
     chunk = chunk_shape(shape, most)
-    size = int(np.prod(shape, dtype=np.int64))
+    size = math.prod(shape)
     if not size:
         return
     counts = [-(-extent // length) for extent, length in zip(shape, chunk, strict=True)]
@@ -151,6 +151,6 @@ def chunks(shape: tuple[int, ...], most: int = CHUNK) -> Iterator[tuple[tuple[sl
             slice(p * length, min((p + 1) * length, extent))
             for p, length, extent in zip(position, chunk, shape, strict=True)
         )
-        stop = start + int(np.prod([s.stop - s.start for s in selection], dtype=np.int64))
+        stop = start + math.prod(s.stop - s.start for s in selection)
         yield selection, start, stop
         start = stop
