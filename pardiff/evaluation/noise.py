@@ -86,7 +86,11 @@ class Observables:
         self.passes = 0
         """Passes made."""
         self._known: dict[tuple[Any, ...], Values] = {}
-        self.each = [OneObservable(self, j) for j in range(len(evaluator.origin.value))]
+
+    @property
+    def each(self) -> list[OneObservable]:
+        """One by one; made when asked for, so that nothing refers back to what holds it."""
+        return [OneObservable(self, j) for j in range(len(self.evaluator.origin.value))]
 
     def along(self, lines: Lines, t: FloatArray) -> Values:
         """Values and sizes of all of them."""
@@ -97,7 +101,7 @@ class Observables:
         return self._once((lines, t, step), lambda: self.evaluator.along_imaginary(lines, t, step))
 
     def _once(self, key: tuple[Any, ...], evaluate: Callable[[], Values]) -> Values:
-        if len(self.each) == 1:
+        if len(self.evaluator.origin.value) == 1:
             return evaluate()
         lines, t, *rest = key
         text = (_bytes(lines), t.tobytes(), *rest)
