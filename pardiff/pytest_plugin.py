@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("pardiff.testing")
+
 COUNT = pytest.StashKey[int]()
 
 

@@ -126,7 +126,6 @@ class Ours:
             )
             whole = time.perf_counter() - begin
         info = result.ledger.info
-        start = info.timings.start
         n = result.ledger.space.size
         expected = {"incremental": "incremental", "batched": "batched", "plain": "pointwise"}[path]
         return {

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pardiff.errors import InputError
 from pardiff.execution.blas import single_threaded
@@ -20,6 +20,7 @@ Work = Callable[[int], Receipt]
 """A task, or something around it."""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Where blocks are done."""
 
@@ -132,7 +133,7 @@ def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executo
     """
     if executor is None:
         yield SerialExecutor()
-    elif isinstance(executor, SerialExecutor | ThreadExecutor | MapExecutor):
+    elif isinstance(executor, Executor):
         yield executor
     elif executor == "threads":
         yield ThreadExecutor(workers)
@@ -163,5 +164,5 @@ def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executo
     else:
         raise InputError(
             f"executor: got {type(executor).__name__}; expected None, 'threads', 'processes', an address, "
-            f"a distributed.Client or a map-like workers(fun, iterable)"
+            f"a distributed.Client, a map-like workers(fun, iterable) or an Executor"
         )

@@ -58,7 +58,7 @@ def test_fun_and_grad_get_what_was_given(name):
     result = pardiff.gradcheck(fun, grad, x0)
 
     assert result.passed
-    assert {text for text in map(str, seen)} == {str((type(x0), shape_of(x0)))}
+    assert set(map(str, seen)) == {str((type(x0), shape_of(x0)))}
     for values in (result.numerical, result.analytical, result.uncertainty, result.verdicts, result.nfev_by_entry):
         assert shape_of(values) == shape_of(x0)
     for found, exact in zip(leaves(result.numerical), leaves(grad(x0)), strict=True):
@@ -150,7 +150,7 @@ def test_integers_are_taken_as_floats(dtype):
 
     assert result.passed
     assert seen == {np.dtype(float)}
-    assert "x0 holds integers in x" in [f.message for f in result.findings if f.kind == "precision"][0]
+    assert "x0 holds integers in x" in next(f.message for f in result.findings if f.kind == "precision")
 
 
 @pytest.mark.parametrize("x0", [np.zeros(0), {}, {"a": np.zeros((0, 3))}, []])
@@ -174,7 +174,9 @@ def test_bounds_like_x0():
         return float(sum(np.sqrt(leaf).sum() for leaf in x))
 
     x0 = (np.array([1e-9, 1.0]), np.array([0.5]))
-    result = pardiff.gradcheck(fun, lambda x: tuple(0.5 / np.sqrt(leaf) for leaf in x), x0, bounds=((0.0, 0.0), (2.0, [3.0])))
+    result = pardiff.gradcheck(
+        fun, lambda x: tuple(0.5 / np.sqrt(leaf) for leaf in x), x0, bounds=((0.0, 0.0), (2.0, [3.0]))
+    )
 
     assert result.counts["fail"] == 0
     assert min(seen) >= 0
@@ -190,5 +192,5 @@ def test_a_named_tuple_is_refused():
 
 def test_two_arrays_of_one_name_are_refused():
     """A mapping may not name what the number of a list is."""
-    with pytest.raises(InputError, match="two arrays would be named 'a/b'|cannot name an array"):
+    with pytest.raises(InputError, match=r"two arrays would be named 'a/b'|cannot name an array"):
         parse_x0({"a": {"b": A}, "a/b": B})
