@@ -48,7 +48,7 @@ RETRY, SLOWEST_RETRY = 0.2, 5.0
 UNREACHABLE = (OSError, TimeoutError, AttributeError, RuntimeError)
 """What a client raises that has lost its scheduler; the attribute is that of a scheduler which is None."""
 MOST_DEATHS = 20
-"""Times that a block may lose its worker, with no block finished in between, until the run gives up: in quarantine fun
+"""Times that a block may lose its worker, with no block finished in between, until the run gives up: in isolation fun
 cannot be the reason."""
 
 
@@ -127,7 +127,7 @@ class DaskExecutor:
     def map(self, task: Task, blocks: Iterable[int]) -> Iterator[Receipt]:
         """Receipts as the blocks finish; a few blocks per thread are under way at any time.
 
-        A block that has lost its worker is done again, the first time in quarantine, so that a parameter which ends
+        A block that has lost its worker is done again, the first time in isolation, so that a parameter which ends
         processes is found. A scheduler that comes back gets everything again that was under way.
         """
         todo = iter(blocks)
@@ -326,10 +326,10 @@ def _last_worker(future: Any) -> str:
 
 
 def _is_isolated(deaths: int, first: int) -> bool:
-    """Whether a block that has lost its worker so often is done in quarantine, the first time after some deaths.
+    """Whether a block that has lost its worker so often is done in isolation, the first time after some deaths.
 
     After 1, 3, 7, 15 deaths, say: a worker that is lost there was ended from outside, and as a child takes a second to
-    start, blocks that only ever run in quarantine would not outlive a storm of kills.
+    start, blocks that only ever run in isolation would not outlive a storm of kills.
     """
     seen = deaths - first + 1
     return seen > 0 and seen & (seen + 1) == 0
