@@ -62,16 +62,15 @@ def name_of(path):
 
 def imports(path):
     """Names of modules that a file imports, anywhere in it but for type checkers."""
+    tree = ast.parse(path.read_text())
     hidden = {
-        node
-        for block in ast.walk(ast.parse(path.read_text()))
+        id(node)
+        for block in ast.walk(tree)
         if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
         for node in ast.walk(block)
-        if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    skipped = {ast.unparse(node) for node in hidden}
-    for node in ast.walk(ast.parse(path.read_text())):
-        if ast.unparse(node) in skipped if isinstance(node, ast.Import | ast.ImportFrom) else True:
+    for node in ast.walk(tree):
+        if id(node) in hidden or not isinstance(node, ast.Import | ast.ImportFrom):
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pardiff.audit.keeping import InMemory, InStore
 from pardiff.audit.result import GradcheckResult
@@ -76,26 +76,26 @@ def run_audit(
                 return run.finish()
 
 
+@dataclass
 class _Run:
     """One attempt at an audit, from its first block to its result."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        name: str,
-        executor: Executor,
-        kept: InMemory | InStore,
-        progress: Watcher | None,
-        baseline: Baseline,
-        evaluator: Evaluator,
-        ledger: Ledger,
-        begin: float,
-        started: float,
-    ) -> None:
-        self.problem, self.name, self.executor, self.kept, self.progress = problem, name, executor, kept, progress
-        self.baseline, self.evaluator, self.ledger = baseline, evaluator, ledger
-        self.begin, self.started = begin, started
-        self._troubles = Counter(executor.troubles)
+    problem: Problem
+    name: str
+    executor: Executor
+    kept: InMemory | InStore
+    progress: Watcher | None
+    baseline: Baseline
+    evaluator: Evaluator
+    ledger: Ledger
+    begin: float
+    """When the audit was begun, on the clock of `time.perf_counter`."""
+    started: float
+    """Seconds from there to the first block."""
+
+    def __post_init__(self) -> None:
+        """Keep what the executor has lost before this run."""
+        self._troubles = Counter(self.executor.troubles)
 
     def attempt(self) -> Fallback | None:
         """Do all waves; what is returned asks for a new start by fun alone."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import logging
 import os
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pardiff.audit.keeping import InStore
@@ -18,6 +19,7 @@ from pardiff.comparison.verdicts import worst_status
 from pardiff.errors import FingerprintError, InputError, PardiffError, TargetError
 from pardiff.execution.executors import Executor, open_executor
 from pardiff.execution.progress import Watcher
+from pardiff.execution.security import Tls
 from pardiff.logs import event
 from pardiff.problem.options import Options
 from pardiff.reporting.write import write_beside
@@ -130,24 +132,56 @@ def matches(expression: str, name: str) -> bool:
         return expression in name
 
 
+@dataclass(frozen=True)
+class Connection:
+    """How to talk to the cluster of a batch."""
+
+    tls: Tls = field(default_factory=Tls)
+    """What is None in it comes from Dask's configuration."""
+    insecure: bool = False
+    """Talk to a scheduler on another machine in plain text."""
+    patience: float | None = None
+    """Seconds without a scheduler or a worker after which the run gives up; None for the default, 60."""
+
+    def __post_init__(self) -> None:
+        """Check the patience."""
+        if self.patience is not None and not 0 <= self.patience < float("inf"):
+            raise InputError(f"patience: got {self.patience:g}; expected seconds")
+
+
+class Hooks:
+    """What is told of a batch while it runs, and what it is told of processes that ran before it."""
+
+    crashed: Mapping[str, str] = MappingProxyType({})
+    """Problems and files that are not to be tried, as they have ended a process, and how."""
+    over: Container[str] = ()
+    """Problems that were finished a moment ago, and are not made afresh."""
+
+    def begin(self, name: str) -> None:
+        """A problem is begun, or a file is to be imported."""
+
+    def end(self, name: str) -> None:
+        """A file is imported."""
+
+    def announce(self, outcome: Outcome) -> None:
+        """A problem has an outcome."""
+
+
 def open_cluster(
-    scheduler: str | None,
-    scheduler_file: str | None,
-    workers: int | None,
-    tls: tuple[str | None, str | None, str | None] = (None, None, None),
-    insecure: bool = False,
-    patience: float | None = None,
+    scheduler: str | None, scheduler_file: str | None, workers: int | None, connection: Connection | None = None
 ) -> AbstractContextManager[Any]:
     """The executor of a command: a running scheduler, this process (0 workers) or an embedded cluster."""
+    connection = connection or Connection()
     if scheduler and scheduler_file:
         raise InputError("got --scheduler and --scheduler-file; expected one of them")
     if scheduler_file or scheduler:
         from pardiff.execution.cluster import connect
-        from pardiff.execution.security import Tls
 
         if scheduler and "://" not in scheduler:
-            scheduler = f"{'tls' if any(tls) else 'tcp'}://{scheduler}"
-        return connect(scheduler, scheduler_file, tls=Tls(*tls), insecure=insecure, patience=patience)
+            scheduler = f"{'tls' if connection.tls != Tls() else 'tcp'}://{scheduler}"
+        return connect(
+            scheduler, scheduler_file, tls=connection.tls, insecure=connection.insecure, patience=connection.patience
+        )
     most = MOST_WORKERS * (os.cpu_count() or 1)
     if workers is not None and not 0 <= workers <= most:
         raise InputError(f"workers: got {workers}; expected 0 (this process) to {most} on this machine")
@@ -160,18 +194,12 @@ def run(
     scheduler: str | None = None,
     scheduler_file: str | None = None,
     workers: int | None = None,
+    connection: Connection | None = None,
     keyword: str = "",
     fresh: bool = False,
-    patience: float | None = None,
-    tls: tuple[str | None, str | None, str | None] = (None, None, None),
-    insecure: bool = False,
     options: Options | None = None,
     progress: Watcher | None = None,
-    announce: Callable[[Outcome], None] | None = None,
-    begin: Callable[[str], None] | None = None,
-    end: Callable[[str], None] | None = None,
-    crashed: Mapping[str, str] | None = None,
-    over: Container[str] = (),
+    hooks: Hooks | None = None,
 ) -> Batch:
     """Audit every problem that the targets name; what the command ``pardiff run`` does.
 
@@ -182,101 +210,105 @@ def run(
     ----------
     *targets : str
         ``FILE.py``, ``FILE.py::problem``, ``package.module:factory``, folders, ``JOB.toml``.
-    out : path
+    out : path or None
         Folder for the audits, or prefix of an object store, with one for each (default ``audits``, or what the job
         file says).
-    scheduler, scheduler_file : str
+    scheduler, scheduler_file : str or None
         A running Dask scheduler.
-    workers : int
+    workers : int or None
         Processes of an embedded cluster; 0 for this process; default one per core.
+    connection : Connection or None
+        Certificates, and how long to wait for a lost scheduler.
     keyword : str
         Selects problems by name.
     fresh : bool
         Start over instead of going on.
-    patience : float
-        Seconds without a scheduler or a worker after which the run gives up (default 60).
-    tls : tuple of str or None
-        Files of the authority, the client's certificate and its key, for a ``tls://`` scheduler; what is None comes
-        from Dask's configuration.
-    insecure : bool
-        Talk to a scheduler on another machine in plain text.
-    options : Settings
+    options : Options or None
         Options that go over those of job files and problems.
-    progress : callable
+    progress : callable or None
         Called with a `Progress` after each block.
-    announce : callable
-        Called with the outcome of each problem.
-    begin, end : callable
-        Called with the name of each problem before it is begun, and of each file before and after it is imported.
-    crashed : mapping
-        Problems and files that are not to be tried, as they have ended a process, and how.
-    over : container of str
-        Problems that were finished a moment ago, and are not made afresh.
+    hooks : Hooks or None
+        Told of each problem.
 
     Returns
     -------
     Batch
+
+    Raises
+    ------
+    PardiffError
+        If no problem is named, the folder cannot be used, or the cluster fails.
     """
-    if patience is not None and not 0 <= patience < float("inf"):
-        raise InputError(f"patience: got {patience:g}; expected seconds")
+    connection, hooks = connection or Connection(), hooks or Hooks()
 
     @contextmanager
     def importing(name: str) -> Iterator[None]:
-        if name in (crashed or {}):
-            raise TargetError(f"{name}: {(crashed or {})[name]}")
-        if begin is not None:
-            begin(name)
+        if name in hooks.crashed:
+            raise TargetError(f"{name}: {hooks.crashed[name]}")
+        hooks.begin(name)
         yield
-        if end is not None:
-            end(name)
+        hooks.end(name)
 
     selection = select(targets, keyword, importing)
     location = open_location(out or selection.out or DEFAULT_OUT)
     location.check_usable()
-    outcomes: list[Outcome] = []
-    interrupted = False
+    if (scheduler, scheduler_file, workers) == (None, None, None):
+        scheduler, scheduler_file, workers = selection.scheduler, selection.scheduler_file, selection.workers
+    cluster = open_cluster(scheduler, scheduler_file, workers, connection)
+    batch = _Run(selection, location, options or Options(), fresh, progress, hooks)
+    return batch.on(cluster, connection.patience)
 
-    def note(outcome: Outcome) -> None:
-        outcomes.append(outcome)
+
+@dataclass
+class _Run:
+    """A batch under way."""
+
+    selection: Selection
+    location: StorageLocation
+    options: Options
+    fresh: bool
+    progress: Watcher | None
+    hooks: Hooks
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def on(self, cluster: AbstractContextManager[Any], patience: float | None) -> Batch:
+        """Audit all problems on a cluster, which is started only if there is something to do."""
+        for broken in (t for t in self.selection.targets if isinstance(t, Broken)):
+            where = self.location.child(broken.name)
+            self._note(Outcome(broken.name, broken.text, where, error=broken.error, status=2))
+        usable = [t for t in self.selection.targets if isinstance(t, Target)]
+        left: list[Outcome] = []
+        interrupted = False
+        try:
+            if usable:
+                with cluster as executor:
+                    if patience is not None:
+                        executor.patience = patience
+                    for target in usable:
+                        self._audit(target, executor)
+        except KeyboardInterrupt:
+            interrupted = True
+            left = _left(usable, self.outcomes, self.location, "interrupted, or not begun when the run was", 4)
+        except PardiffError as error:  # of the cluster
+            left = _left(usable, self.outcomes, self.location, str(error), error.exit_status)
+            _index([*self.outcomes, *left], self.location)
+            raise
+        index = _index([*self.outcomes, *left], self.location)
+        return Batch(tuple(self.outcomes), self.location, index, interrupted)
+
+    def _audit(self, target: Target, executor: Executor) -> None:
+        hooks, where = self.hooks, self.location.child(target.name)
+        if target.name in hooks.crashed:
+            self._note(Outcome(target.name, target.text, where, error=hooks.crashed[target.name], status=4))
+            return
+        hooks.begin(target.name)
+        fresh = self.fresh and target.name not in hooks.over
+        self._note(_one(target, where, executor, fresh, self.options, self.progress))
+
+    def _note(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
         event("outcome", problem=outcome.name, verdict=outcome.word, exit_status=outcome.status, reason=outcome.error)
-        if announce:
-            announce(outcome)
-
-    here = scheduler is not None or scheduler_file is not None or workers is not None
-    cluster = open_cluster(
-        scheduler if here else selection.scheduler,
-        scheduler_file if here else selection.scheduler_file,
-        workers if here else selection.workers,
-        tls,
-        insecure,
-        patience,
-    )
-    for broken in (t for t in selection.targets if isinstance(t, Broken)):
-        note(Outcome(broken.name, broken.text, location.child(broken.name), error=broken.error, status=2))
-    usable = [t for t in selection.targets if isinstance(t, Target)]
-    left: list[Outcome] = []
-    try:
-        if usable:
-            with cluster as executor:
-                if patience is not None:
-                    executor.patience = patience
-                for target in usable:
-                    where = location.child(target.name)
-                    if target.name in (crashed or {}):
-                        note(Outcome(target.name, target.text, where, error=(crashed or {})[target.name], status=4))
-                        continue
-                    if begin is not None:
-                        begin(target.name)
-                    anew = fresh and target.name not in over
-                    note(_one(target, where, executor, anew, options or Options(), progress))
-    except KeyboardInterrupt:
-        interrupted = True
-        left = _left(usable, outcomes, location, "interrupted, or not begun when the run was", 4)
-    except PardiffError as error:  # of the cluster
-        _index([*outcomes, *_left(usable, outcomes, location, str(error), error.exit_status)], location)
-        raise
-    index = _index([*outcomes, *left], location)
-    return Batch(tuple(outcomes), location, index, interrupted)
+        self.hooks.announce(outcome)
 
 
 def _left(

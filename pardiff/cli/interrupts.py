@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from pardiff.cli.guard import GUARD
+from pardiff.execution.signals import SIGNALS, is_echo
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SAME_SIGNAL = 0.5
-"""Seconds within which a second signal is the first once more, sent to a process and to its group."""
 AGAIN = 0.01
 """Seconds until an interrupt that was lost is raised again."""
 
@@ -37,7 +35,7 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     def at_once(*_: Any) -> None:
-        if time.monotonic() - came < SAME_SIGNAL:
+        if is_echo(came):
             return
         GUARD.end()
         if sys.stderr.isatty():

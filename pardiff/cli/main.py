@@ -101,8 +101,10 @@ def run(
     """
     if click.get_current_context().obj is guard:  # as a command, not as a function within a larger program
         guard(options["deadline"])
+    from pardiff.batch.run_batch import Connection
     from pardiff.batch.run_batch import run as run_batch
     from pardiff.cli.progress_bar import watching
+    from pardiff.execution.security import Tls
 
     configure(log_level, log)
     with interruptible(), watching() as watch:
@@ -117,18 +119,12 @@ def run(
             scheduler=scheduler,
             scheduler_file=scheduler_file,
             workers=workers,
+            connection=Connection(Tls(tls_ca, tls_cert, tls_key), insecure, patience),
             keyword=keyword,
             fresh=fresh,
-            patience=patience,
-            tls=(tls_ca, tls_cert, tls_key),
-            insecure=insecure,
             options=Options(**options),
             progress=told,
-            announce=_announce,
-            begin=GUARD.begin,
-            end=GUARD.finish,
-            crashed=GUARD.crashed,
-            over=GUARD.over,
+            hooks=_hooks(),
         )
     write_step_summary(batch.outcomes)
     if len(batch.outcomes) > 1:
@@ -141,6 +137,16 @@ def run(
     elif reports:
         click.echo(f"report: {reports[0]}")
     sys.exit(batch.exit_status)
+
+
+def _hooks() -> Any:
+    """What joins a batch with the process that guards it."""
+    from pardiff.batch.run_batch import Hooks
+
+    hooks = Hooks()
+    hooks.crashed, hooks.over = GUARD.crashed, GUARD.over
+    hooks.begin, hooks.end, hooks.announce = GUARD.begin, GUARD.finish, _announce  # type: ignore[method-assign]
+    return hooks
 
 
 def _announce(outcome: Any) -> None:
@@ -349,7 +355,7 @@ def demo(out: str, workers: int | None) -> None:
             workers=workers,
             fresh=True,
             progress=watch,
-            announce=_announce,
+            hooks=_hooks(),
         )
     for outcome in batch.outcomes:
         if outcome.result:

@@ -6,12 +6,13 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import dask
-from distributed.security import Security
-
 from pardiff.errors import ClusterError, InputError
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 ENCRYPTED = ("tls", "wss")
 
@@ -41,6 +42,8 @@ class Tls:
                 raise InputError(f"--tls-{name}: there is no file {file}")
         names = {"ca": "tls_ca_file", "cert": "tls_client_cert", "key": "tls_client_key"}
         files = {names[name]: file for name, file in given.items() if file is not None}
+        from distributed.security import Security
+
         return Security(require_encryption=True, **files)
 
 
@@ -73,6 +76,8 @@ def check_certificate(address: str, tls: Tls) -> None:
     InputError
         If neither the arguments nor Dask's configuration name one.
     """
+    import dask
+
     keys = {"ca": "ca-file", "cert": "client.cert", "key": "client.key"}
     given = {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
     missing = [

@@ -10,11 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-HELD = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""That end a run."""
 SAME = 0.5
-"""Seconds within which a second signal is the first once more."""
+"""Seconds within which a second signal is the first once more, sent to a process and to its group."""
 LONGEST = 20.0
 """Seconds that a signal is held back at the most."""
+
+
+def is_echo(first: float) -> bool:
+    """Whether a signal that comes now is the one that came at ``first``, on the clock of `time.monotonic`."""
+    return time.monotonic() - first < SAME
 
 
 @contextmanager
@@ -26,15 +32,15 @@ def held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in HELD}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     came: list[int] = []
     first: list[float] = []
     timers: list[threading.Timer] = []
     overdue = threading.Event()
 
     def keep(number: int, _: FrameType | None) -> None:
-        if came and time.monotonic() - first[0] < SAME and not overdue.is_set():
-            return  # sent to this process and to its group
+        if came and is_echo(first[0]) and not overdue.is_set():
+            return
         if came:
             restore()
             if overdue.is_set():
