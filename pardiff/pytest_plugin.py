@@ -37,7 +37,7 @@ def hide_frames(info: Any) -> bool:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where audits are kept."""
+    """Add the option that says where audits are kept."""
     group = parser.getgroup("gradcheck", "gradient audits by pardiff")
     group.addoption("--gradcheck-out", metavar="DIR", help="Keep the audit of every gradcheck here, with its reports.")
     parser.addini("gradcheck_out", "Keep the audit of every gradcheck here, with its reports.", default="")

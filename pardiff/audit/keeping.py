@@ -79,7 +79,7 @@ class InStore:
 
     @property
     def target(self) -> str:
-        """As the user wrote it."""
+        """The target, as the user wrote it."""
         return self.source.target
 
     def check(self) -> None:

@@ -24,9 +24,9 @@ from pardiff.storage.provenance import now
 BATCH_VERDICT = {0: "PASS", 1: "FAIL", 2: "BROKEN", 3: "INCONCLUSIVE", 4: "INCOMPLETE"}
 """What an exit status is called in an index."""
 ORDER = ("FAIL", "BROKEN", "REFUSED", "INCOMPLETE", "INCONCLUSIVE", "PARTIAL", "PASS")
-"""In which problems are listed."""
+"""The order in which problems are listed."""
 HISTORY = ".history"
-"""Where a file for each run is kept; no problem can have this name."""
+"""The folder with a file for each run; no problem can have this name."""
 SHOWN = 20
 """Runs on the index."""
 REFUSED = "REFUSED"
@@ -69,7 +69,7 @@ class Run:
     created: str
     verdict: str
     problems: Mapping[str, Mapping[str, Any]]
-    """By name: ``verdict``, ``wrong`` entries, ``parameters``, ``nfev`` and ``seconds``."""
+    """Maps names to ``verdict``, ``wrong`` entries, ``parameters``, ``nfev`` and ``seconds``."""
 
     @property
     def row(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def write_index(outcomes: Sequence[Outcome], out: StorageLocation) -> str:
 
 
 def trends(run: Run, before: Sequence[Run]) -> dict[str, str]:
-    """By problem, how it compares with the last run before that had it; empty where there was none at all.
+    """How each problem compares with the last run before that had it; empty where there was none at all.
 
     >>> one, other = (Run("", "", {"a": {"verdict": v, "wrong": n}}) for v, n in (("PASS", 0), ("FAIL", 3)))
     >>> trends(other, [one]), trends(other, [other]), trends(one, [])

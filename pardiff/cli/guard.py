@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal that a process gets when its parent dies."""
+"""Option of prctl(2) that sets the signal which a process gets when its parent dies."""
 FORWARDED = {signal.SIGINT, signal.SIGTERM}
 STARTS, LEAST_START = 60, 30.0
 """Multiple of the deadline of a parameter that the start may take, which calls fun some fifty times, and what it may
@@ -33,7 +33,7 @@ class Guard:
     link: int | None = None
     """A pipe to the parent; None where there is none."""
     crashed: dict[str, str] = field(default_factory=dict)
-    """By problem, or file that is imported, how it has ended a process."""
+    """How each problem, or each file that is imported, has ended a process."""
     over: set[str] = field(default_factory=set)
     """Those that were finished before."""
     started: str = ""
@@ -64,7 +64,7 @@ class Guard:
 
 
 GUARD = Guard()
-"""Of this process."""
+"""The guard of this process."""
 
 
 def guard(deadline: float | None = None) -> None:
@@ -122,7 +122,7 @@ def _leave(text: str) -> NoReturn:
 
 
 def _how(status: int) -> str:
-    """In words, how a process has ended that has not said so."""
+    """Say in words how a process has ended that has not said so itself."""
     if status >= 0:
         return f"with exit status {status}"
     name = signal.Signals(-status).name if -status in signal.valid_signals() else f"signal {-status}"

@@ -13,12 +13,13 @@ import click
 
 from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.guard import GUARD, guard, leave_now, open_streams
-from pardiff.cli.interrupts import SIGNALS, interruptible
+from pardiff.cli.interrupts import interruptible
 from pardiff.cli.look_back import diff, history
 from pardiff.cli.option_flags import options_flags
 from pardiff.cli.output import print_batch, print_report, write_step_summary
 from pardiff.errors import PardiffError, TargetError
 from pardiff.execution.progress import Progress
+from pardiff.execution.signals import SIGNALS
 from pardiff.logs import LEVELS, configure
 from pardiff.problem.options import Options
 

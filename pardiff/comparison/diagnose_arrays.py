@@ -27,7 +27,7 @@ MOST_SIZES = 1000
 MOST_OWNERS = 3
 """Lengths of axes by which factors are named."""
 NEAR = 10.0
-"""Error bars within which a derivative that fails without a pattern casts doubt on the bar."""
+"""Error bars within which a derivative that fails without a pattern makes the bar itself doubtful."""
 NAMED = 3
 """Entries that are named."""
 LONGEST = 60
@@ -42,7 +42,7 @@ class Diagnosed:
 
     by_array: Mapping[str, Sequence[Finding]]
     together: Sequence[Finding]
-    """Of several arrays."""
+    """What several arrays have in common."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _finding(failing: Failing, number: int, found: Diagnosis, evidence: Evidence
 def nonfinite_analytical(
     comparison: Comparison, array: NamedArray, counts: Mapping[str, int], wrong: int
 ) -> list[Finding]:
-    """Where the analytical derivative is not finite, of an array of which other entries fail too."""
+    """Say where the analytical derivative is not finite, in an array of which other entries fail too."""
     number = wrong - counts["fail"]
     if not counts["fail"] or number <= 0:
         return []

@@ -36,7 +36,7 @@ def point_findings(ledger: Ledger) -> list[Finding]:
 
 
 def _properties(ledger: Ledger, leaf: Leaf) -> list[str]:
-    """Of one array, by its derivative along the first observable."""
+    """Properties of one array, and of its derivative along the first observable."""
     count = min(leaf.size, MOST)
     shape = leaf.shape if count == leaf.size else (count,)
     x = np.asarray(ledger.parameters(leaf), dtype=float).reshape(-1)[:count]

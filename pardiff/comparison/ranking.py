@@ -25,7 +25,7 @@ class Entry:
 
     array: str
     index: tuple[int, ...]
-    """In the array; behind the number of the cotangent where fun has outputs."""
+    """The index in the array; the number of the cotangent stands first where fun has outputs."""
     label: str
     numerical: float
     analytical: float

@@ -138,7 +138,7 @@ def _says_little(finding: Finding) -> int:
 
 
 GRAVE = ("nondeterministic", "heterogeneous", "error", "fast_path")
-"""Findings on the run that come before those on arrays, as they cast doubt on them."""
+"""Findings on the run that come before those on arrays, as they may be the reason for them."""
 
 
 def _in_order(comparison: Comparison, counts: Counter[str], findings: list[Finding]) -> tuple[Finding, ...]:

@@ -99,7 +99,7 @@ def _of_array(comparison: Comparison, array: NamedArray) -> SelfTest | None:
 
 
 def _caught(chunk: ComparedChunk, altered: FloatArray) -> np.ndarray:
-    """Where another analytical derivative would not have passed."""
+    """Tell for each entry whether another analytical derivative would not have passed."""
     with np.errstate(invalid="ignore", over="ignore"):
         allowed = chunk.tolerance.allowed(altered, chunk.numerical, chunk.rms)
         return np.asarray(np.abs(altered - chunk.numerical) - chunk.uncertainty > allowed)

@@ -33,7 +33,7 @@ class Case:
     evidence: Evidence
     diagnoses: Sequence[Diagnosis]
     norm: float
-    """Of the whole analytical derivative."""
+    """What holds for the whole analytical derivative."""
 
 
 def across(

@@ -41,8 +41,8 @@ def fits(
     allowed: FloatArray,
     fail: Mask,
 ) -> Mask:
-    """Where an analytical derivative is what a description predicts: near enough, and nowhere farther from it than from
-    the derivative.
+    """Tell where an analytical derivative is what a description predicts: near enough, and nowhere farther from it than
+    from the derivative.
 
     The second counts where the two can be told apart at all: where all is nearly right, a description that explains the
     few entries that fail must be seen in the others too. A bar that is as wide as the residual explains nothing.
@@ -64,7 +64,7 @@ class Evidence:
 
     name: str
     shape: tuple[int, ...]
-    """Of the whole array."""
+    """What holds for the whole array."""
     axes: tuple[IntArray, ...]
     """Indices along each axis that the part consists of."""
     a: FloatArray
@@ -97,7 +97,7 @@ class Evidence:
 
     @cached_property
     def allowed(self) -> FloatArray:
-        """By how much an analytical derivative may be off, without the error bar: what fails must be explained, not
+        """How far an analytical derivative may be off, without the error bar: what fails must be explained, not
         just tolerated.
         """
         with np.errstate(invalid="ignore", over="ignore"):
@@ -105,7 +105,7 @@ class Evidence:
             return np.where(self.fail, np.minimum(allowed, EXPLAINED * np.abs(self.a - self.d)), allowed)
 
     def fits(self, predicted: FloatArray, bar: FloatArray, rows: Any = ...) -> Mask:
-        """Where the analytical derivative is what a description predicts, with the description's own error bar."""
+        """Tell where the analytical derivative is what a description predicts, with the description's own error bar."""
         with np.errstate(invalid="ignore", over="ignore"):
             return fits(predicted, bar, self.a[rows], self.d[rows], self.u[rows], self.allowed[rows], self.fail[rows])
 
@@ -115,7 +115,7 @@ class Region:
     """A part of an array that can be named."""
 
     where: str
-    """As NumPy indexes it, or a condition; empty for all of it."""
+    """The part as NumPy indexes it, or a condition; empty for the whole array."""
     words: str
     mask: Mask
     bits: float

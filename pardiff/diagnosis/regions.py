@@ -190,7 +190,7 @@ def _shapes(evidence: Evidence) -> Iterator[Region]:
 
 
 def _conditions(evidence: Evidence, left: Mask) -> Iterator[Region]:
-    """Where x0 or the derivative has a property."""
+    """Parts of the array in which x0 or the derivative has a property."""
     x, d, name = evidence.x, evidence.d, evidence.name
     with np.errstate(invalid="ignore"):
         for text, mask in (

@@ -61,7 +61,7 @@ class Rows:
         return Rows(self.a[rows], self.d[rows], self.u[rows], self.x[rows], self.allowed[rows], self.fail[rows])
 
     def fits(self, fit: Fit) -> Mask:
-        """Where the analytical derivative is what is predicted."""
+        """Tell where the analytical derivative is what is predicted."""
         if fit.exact:
             return np.asarray(fit.predicted == self.a)
         return fits(fit.predicted, fit.bar, self.a, self.d, self.u, self.allowed, self.fail)

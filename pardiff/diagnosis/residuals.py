@@ -114,7 +114,7 @@ def _with_factors(evidence: Evidence, axis: int, factors: FloatArray, bits: floa
 
 
 def _with_each(evidence: Evidence, axis: int, factors: FloatArray) -> Mask:
-    """Where the analytical derivative is the derivative with a factor for each index of an axis."""
+    """Look whether the analytical derivative is the derivative with a factor for each index of an axis."""
     by = factors.reshape([-1 if i == axis else 1 for i in range(evidence.a.ndim)])
     return evidence.fits(by * evidence.d, np.abs(by) * evidence.u)
 

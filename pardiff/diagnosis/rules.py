@@ -46,7 +46,7 @@ KINDS = {
     "cumulative": "a cumulative sum, or differences, take the place of the entries",
     "elements": "a few single entries are wrong",
     "unstructured": "no pattern was found",
-    "numerical": "the numerical derivative itself is in doubt",
+    "numerical": "the numerical derivative itself is doubtful",
     "cotangent": "the product with a cotangent does not depend on the cotangent",
     "kink": "the analytical derivative is none of the slopes beside a kink",
     "mismatch": "not looked into, as too many arrays fail",
@@ -89,7 +89,7 @@ class Diagnosis:
 
     kind: str
     says: str
-    """From the verb on."""
+    """The sentence from the verb on."""
     where: str
     confidence: str
     explained: int

@@ -28,7 +28,7 @@ class AtX0:
     first: float
     """The value, or a number by which it is known again."""
     second: float
-    """That of another call."""
+    """The value of another call."""
     deterministic: bool
     """Whether fun, called again, gave the same value."""
     itemsizes: tuple[int, ...]

@@ -37,7 +37,7 @@ from pardiff.problem.problem import Problem
 from pardiff.problem.space import FloatArray, Space, flatten
 
 LARGEST_EPS = 0.1
-"""Where fun is noisier than this, steps as large as x itself are of no more help."""
+"""Relative noise of fun beyond which steps as large as x itself are of no more help."""
 FINER = 1 / 16
 """Part of the parameters' machine epsilon below which measured noise shows that fun computes in a longer dtype."""
 ORDINARY = 8.0
@@ -75,7 +75,7 @@ class Facts:
     strategy: str
     """How fun is evaluated: ``pointwise``, ``batched`` or ``incremental``."""
     rows: int
-    """Of a batch."""
+    """Points in a batch."""
     fallback_reason: str
     """Why a faster way that the problem offers is not taken."""
     declined: bool
@@ -85,14 +85,14 @@ class Facts:
     integers: tuple[str, ...]
     """Arrays of x0 that hold integers, and are taken as float64."""
     lengths: tuple[tuple[int, str], ...]
-    """Of the axes of the problem's data, and of which array."""
+    """Lengths of the axes of the problem's data, and the arrays that they belong to."""
     seconds: float
     """Duration of a pass."""
     nfev: int
     """Passes spent."""
 
     def same_value(self, value: float) -> float:
-        """By how much a value of fun may differ from another one that is taken to be the same."""
+        """How far a value of fun may be from another one that is taken to be the same."""
         relative = SAME_SINGLE if self.single_precision else SAME_VALUE
         return relative * abs(value) + 10 * self.noise
 
@@ -123,9 +123,9 @@ class Baseline:
     """Flat, in the order of the arrays by name; None where the problem has no derivative."""
     cotangents: Cotangents | None
     precisions: tuple[Precision, ...]
-    """Of the evaluator's values, for each observable."""
+    """How well the evaluator's values are known, for each observable."""
     check: Precision
-    """Of fun itself; differs from the precision where evaluation is incremental."""
+    """How well values of fun itself are known; another precision where evaluation is incremental."""
     slope_noise: tuple[float, ...] | None
     """Noise of the complex-step derivative along a line, by observable; None where the step is real."""
     rtol: float

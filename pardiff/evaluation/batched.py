@@ -23,7 +23,7 @@ SMALLEST = 4
 WORTHWHILE = 0.9
 """Part of the time of single passes that a batch must need at the most: less of a gain may be luck."""
 AS_GOOD = 1.05
-"""Of batches that are as fast to within so much the smallest is taken: it needs the least memory."""
+"""Ratio of times within which two batches count as equally fast; the smallest of them needs the least memory."""
 SAMPLE_SECONDS, SAMPLES = 2e-3, 3
 """A timing is the best of so many, each at least so long."""
 TUNING_SECONDS, TUNING_SHARE = 1.0, 0.1
@@ -48,7 +48,7 @@ class Batched(CrossChecked):
 
     Raises
     ------
-    Doubt
+    EvaluatorMismatch
         If it cannot be called so.
     """
 

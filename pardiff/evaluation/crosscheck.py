@@ -136,7 +136,7 @@ class CrossChecked:
 
         Returns
         -------
-        doubt : str
+        mismatch : str
             How they differ; empty if they do not.
         nfev : int
             Passes spent.

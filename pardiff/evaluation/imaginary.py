@@ -65,7 +65,7 @@ class ImaginarySteps:
         return Values(values.imag / step, np.maximum(np.abs(values.real - self._origin) - self._slack, 0.0))
 
     def _axes(self, index: IntArray, step: float) -> NDArray[np.complex128]:
-        """From x0 itself, one coordinate after the other."""
+        """Take the complex step from x0 itself, one coordinate after the other."""
         values = np.full((len(index), 1, len(self._origin)), complex(np.nan, np.nan))
         owner = self.space.owner(index)
         local = (index - self.space.starts[owner]).tolist()
@@ -84,7 +84,7 @@ class ImaginarySteps:
         return values
 
     def _along_direction(self, line: Direction, t: FloatArray, step: float) -> NDArray[np.complex128]:
-        """From points of a line; whatever fun raises goes to the caller."""
+        """Take the complex step from points of a line; whatever fun raises goes to the caller."""
         assert line.index is None
         values = np.full((1, len(t), len(self._origin)), complex(np.nan, np.nan))
         saved = [flat.copy() for flat in self._flat]

@@ -93,7 +93,7 @@ class IncrementalEvaluator(CrossChecked):
 
     Raises
     ------
-    Doubt
+    EvaluatorMismatch
         If it cannot be prepared.
     """
 

@@ -34,7 +34,7 @@ WILD = 1e-4
 REPEATS = 32
 """Calls at x0 by which a fun that is not deterministic is measured: the standard deviation to an eighth."""
 CONFIDENCE = 0.99
-"""That the error bars of all parameters together hold, where fun is not deterministic."""
+"""Confidence with which the error bars of all parameters hold together, where fun is not deterministic."""
 LOOKS = 32
 """Values of fun that the verdict on one parameter may rest on."""
 

@@ -27,7 +27,7 @@ def real(value: Any) -> Any:
 
 
 class Observe(Protocol):
-    """From what fun returned to q numbers and their sizes."""
+    """Turns what fun returned into q numbers and their sizes."""
 
     known: float
     """A number by which fun's value at x0 is known again, in other runs and on other workers."""

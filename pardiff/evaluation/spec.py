@@ -33,9 +33,9 @@ class DifferentiationSpec:
 
     stencil: Stencil
     precisions: tuple[Precision, ...]
-    """Of the values that the evaluator gives, for each observable."""
+    """How well the evaluator's values are known, for each observable."""
     check: Precision
-    """Of fun itself, with which values of a fast path are compared."""
+    """How well values of fun itself are known, with which those of a fast path are compared."""
     rel_step: float | None
     abs_step: float | None
     typical: tuple[float, ...]
@@ -47,15 +47,15 @@ class DifferentiationSpec:
     strategy: str
     """How fun is evaluated, one of those in `pardiff.evaluation.strategy`."""
     rows: int
-    """Of a batch."""
+    """Points in a batch."""
     slope_noise: tuple[float, ...] | None
     """Error of complex-step derivatives along the line of the baseline, by observable; None where the step is real."""
     cotangents: Cotangents | None
-    """Of a fun with outputs; None where it returns a loss or its terms."""
+    """Cotangents of a fun with outputs; None where it returns a loss or its terms."""
 
     @classmethod
     def of(cls, resolved: Resolved, **measured: Any) -> DifferentiationSpec:
-        """From options, and what was measured at x0."""
+        """Make one from options, and from what was measured at x0."""
         return cls(
             stencil=stencil_of(resolved),
             rel_step=resolved.rel_step,

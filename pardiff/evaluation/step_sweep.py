@@ -32,7 +32,8 @@ class StepSweep:
     """The entry, as reports write it."""
     scheme: str
     steps: tuple[float, ...]
-    """In the units of the parameter, ascending; steps that do not fit or at which fun is not finite are left out."""
+    """Steps in the units of the parameter, ascending; those that do not fit or at which fun is not finite are left
+    out."""
     derivatives: tuple[float, ...]
     rounding: tuple[float, ...]
     """Rounding part of the error bar at each step."""

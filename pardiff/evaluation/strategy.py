@@ -34,7 +34,7 @@ class EvaluationStrategy:
     """`POINTWISE`, `BATCHED` or `INCREMENTAL`."""
     evaluator: Evaluator
     rows: int = 1
-    """Of a batch."""
+    """Points in a batch."""
     fallback_reason: str = ""
     """Why a faster path that the problem offers is not taken."""
     nfev: int = 0
@@ -42,7 +42,7 @@ class EvaluationStrategy:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """The name in words."""
         return TITLES[self.name]
 
 

@@ -53,4 +53,4 @@ class Watchdog:
 
 
 WATCHDOG = Watchdog()
-"""That of this process."""
+"""The watchdog of this process."""

@@ -185,7 +185,7 @@ class DaskExecutor:
                 self.client.cancel(list(running), force=True)
 
     def repeat(self, task: Task, spans: list[Span]) -> Iterator[tuple[Span, str, FloatArray]]:
-        """Stretches that workers have done, done again by others; those for which there are none are left out.
+        """Have lines that workers have done done again by others; those for which there are none are left out.
 
         It is no part of the job: what fails here is not repeated.
         """

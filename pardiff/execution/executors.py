@@ -22,7 +22,7 @@ Work = Callable[[int], Receipt]
 
 @runtime_checkable
 class Executor(Protocol):
-    """Where blocks are done."""
+    """Hands blocks to whatever does them."""
 
     patience: float
     """Seconds without anybody to do them until a run gives up."""
@@ -46,7 +46,7 @@ class Executor(Protocol):
         """Sentences on what makes the workers slow."""
 
     def repeat(self, task: Task, spans: list[Span]) -> Iterable[tuple[Span, str, FloatArray]]:
-        """Stretches that workers have done, done again by others: each with its worker and what it found."""
+        """Have lines that workers have done done again by others; yields each with its worker and what it found."""
 
 
 class Local:

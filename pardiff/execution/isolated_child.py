@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal that a process gets when its parent dies."""
+"""Option of prctl(2) that sets the signal which a process gets when its parent dies."""
 
 
 def serve(link: Connection, stack: int) -> None:

@@ -37,7 +37,8 @@ UNIT = 64
 DEATHS_TO_MARK = 2
 """Deaths at a coordinate alone, one after the other, from which it is to blame: one can come from outside."""
 MOST_CRASHES = 8
-"""Culprits in a row after which the rest of the block is given up: then it is no matter of coordinates."""
+"""Coordinates in a row that end a child, after which the rest of the block is given up: then it is no matter of one
+coordinate."""
 STARTING = 120.0
 """Seconds that a child may take to import and build the problem, at least."""
 GRACE = 5.0
@@ -49,12 +50,12 @@ PACKAGE = str(Path(__file__).parents[1])
 
 @dataclass
 class _Child:
-    """A process that does stretches of a block."""
+    """A process that does parts of a block."""
 
     process: subprocess.Popen[bytes]
     link: Connection
     stack: IO[bytes]
-    """Where it writes its stack when it crashes or hangs."""
+    """The file into which it writes its stack when it crashes or hangs."""
 
     def ask(self, message: Any, limit: float) -> Any:
         """What it answers: a result, an exception to raise, or, as a string, why it is no more."""
@@ -165,15 +166,15 @@ class _Search:
     limits: Limits
     audit: str
     parts: dict[int, Part] = field(default_factory=dict)
-    """By the first coordinate."""
+    """Results by their first coordinate."""
     crashing_coordinates: dict[int, str] = field(default_factory=dict)
     base: float = float("nan")
     observables: int = 1
     _todo: list[tuple[int, int]] = field(default_factory=list)
-    """Stretches that are left, the next one last."""
+    """Parts that are left, the next one last."""
     _deaths: Counter[int] = field(default_factory=Counter)
     _in_a_row: int = 0
-    _unborn: int = 0
+    _failed_starts: int = 0
 
     def __post_init__(self) -> None:
         """Cut the block into units, counted from the start of the wave."""
@@ -192,13 +193,13 @@ class _Search:
         limit = max(STARTING, self.limits.each)
         answer = child.ask((payload, memory), limit)
         if isinstance(answer, str):
-            self._unborn += 1
-            if self._unborn >= DEATHS_TO_MARK:
+            self._failed_starts += 1
+            if self._failed_starts >= DEATHS_TO_MARK:
                 raise WorkerError(f"the problem cannot be built, or fun not be evaluated at x0, here: {answer}")
             return
         if isinstance(answer, BaseException):
             raise answer
-        self._unborn = 0
+        self._failed_starts = 0
         self.base, self.observables = answer
         while self._todo:
             start, stop = self._todo[-1]

@@ -57,7 +57,7 @@ class Part:
     """What was found along some lines of a wave."""
 
     found: Estimates
-    """Of shape (k, q)."""
+    """Results of shape (k, q)."""
     checks: int
     """Values of a fast path that were compared with fun."""
     errors: dict[str, str]

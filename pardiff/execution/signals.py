@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""That end a run."""
+"""Signals that end a run."""
 SAME = 0.5
 """Seconds within which a second signal is the first once more, sent to a process and to its group."""
 LONGEST = 20.0

@@ -91,7 +91,7 @@ class Limits:
     each: float
     """Those of a coordinate."""
     silent: float
-    """From one heartbeat of a block to the next."""
+    """The time from one heartbeat of a block to the next."""
 
     @classmethod
     def of(cls, wave: Wave, passes: float, seconds: float, deadline: float | None, strategy: str) -> Limits:
@@ -121,7 +121,7 @@ class Task(ABC):
 
     @property
     def name(self) -> str:
-        """Of the audit, for logs."""
+        """The name of the audit, for logs."""
         return ""
 
     @abstractmethod

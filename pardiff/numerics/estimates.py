@@ -23,7 +23,7 @@ class Estimates:
     """Numerical derivatives, float64 throughout.
 
     Every field has one shape: (k, q) for q observables of fun along k lines, as they are evaluated and stored, or (k,)
-    for a stretch of one array, as they are compared.
+    for a part of one array, as they are compared.
     """
 
     numerical: FloatArray

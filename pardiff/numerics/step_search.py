@@ -54,7 +54,7 @@ AFAR = (0.8, 0.6)
 
 
 def first_step(x: float, typical: float, eps: float) -> float:
-    """Where the search starts: the central optimum for a function that varies on the scale of x itself.
+    """The step at which the search starts: the central optimum for a function that varies on the scale of x itself.
 
     Below a thousandth of the typical size, that of x says little; the start then lies a tenth lower and
     growth does the rest.
@@ -212,7 +212,7 @@ def _margin(found: Found, levels: list[Level]) -> float:
 
 
 def _starts(x: float, eps: float, typical: float, least: float) -> list[tuple[float, int]]:
-    """Where to begin climbing, in turn: units, and the powers of the ratio that they are multiplied with."""
+    """Starts of the search, in turn: units, and the powers of the ratio that they are multiplied with."""
     start = first_step(x, typical, eps)
     base, bottom = max(start, least), -max(DESCENTS)
     if least / base > 0.0:

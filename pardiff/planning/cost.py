@@ -11,7 +11,8 @@ from pardiff.problem.budget import Budget
 from pardiff.problem.options import Resolved
 
 BYTES_PER_COORDINATE = 7 * 8 + 8 + 6 * 8 + 4 + 3
-"""In the store, uncompressed: working results, x0, six float64 arrays by name, nfev, and three small flags."""
+"""Bytes of an entry in a store, uncompressed: working results, x0, six float64 arrays by name, nfev, and three small
+flags."""
 
 SHARES = 32
 """Blocks for which a budget is enough, at the least: so many places of x0 are looked at, and little of it is left."""

@@ -20,7 +20,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str | float) -> Budget:
-        """From a number of passes, or a time with a unit.
+        """Read a number of passes, or a time with a unit.
 
         Examples
         --------

@@ -18,11 +18,11 @@ class NamedArray:
     """Derivatives of one output, or of the loss, with respect to one array of x0."""
 
     name: str
-    """As reports write it: ``encoder/W1``, or ``logits / encoder/W1``."""
+    """The name as reports write it: ``encoder/W1``, or ``logits / encoder/W1``."""
     path: str
-    """Where it stands in a store, below a quantity."""
+    """Its path in a store, below a quantity."""
     shape: tuple[int, ...]
-    """That of the array of x0, behind an axis of cotangents where fun has outputs."""
+    """The shape of the array of x0, behind an axis of cotangents where fun has outputs."""
     start: int
     """Number of its first entry among those of all arrays by name."""
     leaf: Leaf
@@ -68,7 +68,7 @@ class NamedArray:
             return self.leaf.start + start % size, self.leaf.start + (stop - 1) % size + 1
         return self.leaf.start, self.leaf.stop
 
-    def stretch(self, lines: Estimates, start: int, stop: int) -> Estimates:
+    def part(self, lines: Estimates, start: int, stop: int) -> Estimates:
         """Estimates of the entries from start to stop, of shape (stop - start,), from those of their lines, (k, q)."""
         low = self.observables[0] + start // self.leaf.size
         high = self.observables[0] + (stop - 1) // self.leaf.size + 1

@@ -16,10 +16,11 @@ from pardiff.problem.budget import Budget
 MOST_OFFSETS = 16
 """Points of a stencil: weights of wider ones lose their digits."""
 FARTHEST_OFFSET = 64
-"""Of a stencil; beyond it a step small enough for the farthest point is too small for the nearest."""
+"""The largest offset of a stencil; beyond it a step small enough for the farthest point is too small for the
+nearest."""
 
 Check = Callable[[str, Any], Any]
-"""From the name of an option and its value, which is not None."""
+"""Takes the name of an option and its value, which is not None; returns the value to be kept."""
 
 
 def one_of(*choices: str) -> Check:

@@ -192,7 +192,7 @@ class Options:
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any], where: str) -> Options:
-        """From names to values; an unknown name is an `InputError` that names the closest."""
+        """Make options from names and values; an unknown name is an `InputError` that names the closest."""
         for key in options:
             if key not in NAMES:
                 raise InputError(f"{where}: unknown key {key!r}; {closest(key, NAMES)}")

@@ -130,7 +130,7 @@ class Problem:
 
 
 def _never_called(*_: Any) -> None:
-    """In the place of a pullback, where only the kind of the problem matters."""
+    """Takes the place of a pullback where only the kind of the problem matters."""
     raise AssertionError("workers do not call vjp")
 
 

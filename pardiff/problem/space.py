@@ -52,7 +52,7 @@ class Leaf:
 
     @property
     def path(self) -> str:
-        """Where it stands in a store."""
+        """Its path in a store."""
         return self.name
 
     def label(self, element: int) -> str:

@@ -27,7 +27,7 @@ MARKS = 12
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Where the entries of an array fail, over its rows and its last axis."""
+    """A picture of where the entries of an array fail, over its rows and its last axis."""
 
     array: str
     shape: tuple[int, ...]

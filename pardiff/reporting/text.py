@@ -105,7 +105,7 @@ def coverage(summary: Summary) -> str:
 
 
 SELF_TEST_COLUMNS = ("array", "× 1.01", "sign", "at 0", "lost slices", "transposed", "error in half", "in any entry")
-"""Of the table of planted faults that would have been caught."""
+"""Head of the table of planted faults that would have been caught."""
 SELF_TEST_LEGEND = (
     "what would not pass: in how many entries a factor of 1.01, or a wrong sign (at 0 neither makes a difference); how "
     "many slices set to 0; a transpose; a relative error in half of the entries, and in any; arrays that fail are left "
@@ -141,7 +141,7 @@ def effort(summary: Summary) -> str:
 
 
 def _products(summary: Summary) -> str:
-    """With what a fun that returns arrays was multiplied."""
+    """Say with what the outputs of fun were multiplied."""
     if not summary.outputs:
         return ""
     probes = summary.settings.probes
@@ -150,7 +150,7 @@ def _products(summary: Summary) -> str:
 
 
 def _moved(settings: Resolved) -> str:
-    """By how much x0 was moved."""
+    """Say by how much x0 was moved."""
     return f"; at a point beside x0, a jitter of {settings.jitter:g} away" if settings.jitter else ""
 
 

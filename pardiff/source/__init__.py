@@ -1,1 +1,1 @@
-"""Where the code of a problem comes from, how it travels, and by what it is known again."""
+"""The code of a problem: where it comes from, how it travels, and how it is recognised."""

@@ -27,7 +27,7 @@ from pardiff.source.scratch import make_scratch
 
 @dataclass(frozen=True)
 class Code:
-    """Where a worker finds the factory of a problem."""
+    """Tells a worker where to find the factory of a problem."""
 
     kind: str
     """``file`` (a zip of sources), ``module`` (imported by name) or ``pickle`` (a cloudpickle)."""

@@ -1,4 +1,4 @@
-"""By what two runs are known to be of one audit: the code of a problem, its point and its options."""
+"""What must be the same for two runs to be of one audit: the code of a problem, its point and its options."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ DEEPEST = 6
 
 @dataclass(frozen=True)
 class Source:
-    """Where the code of a problem comes from, for workers and for the fingerprint."""
+    """The code of a problem, for workers and for the fingerprint."""
 
     target: str
-    """As the user wrote it."""
+    """The target as the user wrote it."""
     code: Code
     bundle: bytes
     """Content of the bundle; empty for an importable module."""
     digest: str
-    """Of the source text."""
+    """SHA-256 of the source text."""
 
 
 def fingerprint_of(

@@ -24,7 +24,7 @@ class Target:
     """One problem to be checked: where its factory is, and what a job file sets for it."""
 
     text: str
-    """As the user would write it: ``FILE.py::name`` or ``package.module:name``."""
+    """The target as the user would write it: ``FILE.py::name`` or ``package.module:name``."""
     name: str
     """Name of the problem and of its audit's folder."""
     path: Path | None

@@ -1,1 +1,1 @@
-"""Where the numbers of an audit are kept. The only importer of zarr and xarray."""
+"""The numbers of an audit, in memory or in a store. The only importer of zarr and xarray."""

@@ -1,4 +1,4 @@
-"""Where an audit stands: whether there is one, and how it is removed."""
+"""The folder of an audit: whether there is one, and how it is removed."""
 
 from __future__ import annotations
 

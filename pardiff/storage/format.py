@@ -59,7 +59,7 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 LIMITS = {"checksum": 1 << 32, "attempt": 1 << 31}
-"""Of the whole numbers in a record; of others 2^63."""
+"""The largest of most whole numbers in a record; that of the others is 2^63."""
 
 
 @dataclass(frozen=True, slots=True)

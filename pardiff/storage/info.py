@@ -50,7 +50,7 @@ class Replication:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Replication:
-        """From plain data."""
+        """Make one from plain data."""
         pairs = {name: _pair(data[name]) for name in ("workers", "values", "uncertainties")}
         return cls(**{**data, **pairs})
 
@@ -66,7 +66,7 @@ class AuditInfo:
     problem: str
     """Its name."""
     target: str
-    """As the user wrote it."""
+    """The target as the user wrote it."""
     settings: Resolved
     """All options, defaults filled in."""
     has_analytical: bool

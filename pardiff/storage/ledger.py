@@ -90,7 +90,7 @@ def estimates(ledger: Ledger, array: NamedArray, start: int, stop: int) -> Estim
     """Results of the entries of an array from start to stop, of shape (stop - start,); not to be written to."""
     if start == stop:
         return Estimates.empty(0)
-    return array.stretch(ledger.lines(*array.lines(start, stop)), start, stop)
+    return array.part(ledger.lines(*array.lines(start, stop)), start, stop)
 
 
 def checksum(matrix: FloatArray) -> int:

@@ -1,4 +1,4 @@
-"""Where an audit comes from: versions, machine, time. No environment variables, no user names."""
+"""The origin of an audit: versions, machine, time. No environment variables, no user names."""
 
 from __future__ import annotations
 

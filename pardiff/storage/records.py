@@ -20,7 +20,7 @@ _COLUMNS = np.dtype(
 
 
 class Records(MutableMapping[int, BlockRecord]):
-    """By the number of the block, in its order.
+    """Records by the number of the block, in its order.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Records(MutableMapping[int, BlockRecord]):
         self._table = np.zeros(wave.blocks, dtype=_COLUMNS)
         self._numbers: dict[str, int] = {}
         self.names: list[str] = []
-        """Of the workers, as the column ``worker`` numbers them."""
+        """Names of the workers, as the column ``worker`` numbers them."""
         self.errors: dict[int, dict[str, str]] = {}
         """What fun raised, by flat coordinate, of those blocks in which it did."""
 

@@ -19,7 +19,7 @@ class Node:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     names: tuple[str, ...]
-    """Of its dimensions."""
+    """Names of its dimensions."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     compressed: bool = True
 

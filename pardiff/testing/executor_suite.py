@@ -80,7 +80,7 @@ class ExecutorSuite:
         assert sorted(_block(receipt) for receipt in executor.map(task, range(6))) == list(range(6))
 
     def test_nothing_is_repeated_unasked(self, executor: Executor) -> None:
-        """No stretch of lines to repeat, no result."""
+        """Without lines to repeat there is no result."""
         task, _ = _task(block_size=3)
         assert list(executor.repeat(task, [])) == []
 

@@ -6,20 +6,20 @@ import time
 
 import pytest
 
-from pardiff.execution.signals import HELD, SAME, held
+from pardiff.execution.signals import SAME, SIGNALS, held
 
 
 @pytest.fixture
 def got():
     """Signals that arrive, instead of ending the tests."""
     arrived = []
-    before = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in HELD}
+    before = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in SIGNALS}
     yield arrived
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", HELD)
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_waits(number, got):
     """It arrives when all is done."""
     with held():

@@ -1,4 +1,4 @@
-"""Where audits are kept: folders of a file system, and prefixes of an object store."""
+"""Locations of audits: folders of a file system, and prefixes of an object store."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Files(Protocol):
 
     @property
     def address(self) -> str:
-        """Of the place."""
+        """The address of what is held."""
 
     def read(self, name: str) -> bytes:
         """Content of a file."""

@@ -184,7 +184,7 @@ _held: set[int] = set()
 
 
 def _let_go() -> None:
-    """In a child, which shares the locks of its parent and would keep them for it when it is gone."""
+    """Give up, in a child, the locks that it shares with its parent, and would keep when the parent is gone."""
     while _held:
         with suppress(OSError):
             os.close(_held.pop())

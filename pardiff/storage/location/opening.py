@@ -1,4 +1,4 @@
-"""From an address to a place for audits."""
+"""Opens the location that an address names."""
 
 from __future__ import annotations
 

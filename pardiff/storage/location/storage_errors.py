@@ -21,7 +21,7 @@ def translate_storage_errors(
     except but:
         raise
     except (RuntimeError, ValueError) as error:  # what zarr and its codecs say of a file that is not whole
-        raise StoreError(f"the audit at {address} is damaged ({error}); run it again to mend it") from error
+        raise StoreError(f"the audit at {address} is damaged ({error}); run it again to repair it") from error
     except OSError as error:
         remedies = {
             errno.ENOSPC: "free some space and run again: finished blocks are kept",
