@@ -102,8 +102,8 @@ def workload(name, function, words, peers, seconds, repeats, ours):
             "passes": full["passes"],
             "share": count / n,
             "rows": full["rows"],
-            "remark": "" if full["passed"] and full["path"] == {"plain": "pointwise"}.get(path, path)
-            else f"passed: {full['passed']}, path: {full['path']}",
+            "remark": "" if full["passed"] and full["strategy"] == {"plain": "pointwise"}.get(path, path)
+            else f"passed: {full['passed']}, strategy: {full['strategy']}",
         })  # fmt: skip
     for peer, measure in PEERS.items():
         if peers == ["-"] or (peers and not any(part in peer for part in peers)):
