@@ -1,8 +1,8 @@
 """A vector-Jacobian product checked for random cotangents, beside the whole Jacobian by columns and by rows.
 
 The peer is the rule of torch's gradcheck, written in NumPy: each column of the Jacobian by central differences with a
-fixed step (2 n passes), each row by one call of the vjp with a unit vector (m calls), and the two compared with rtol and
-atol. Both check the same right and the same wrong products, in one process, in turn.
+fixed step (2 n passes), each row by one call of the vjp with a unit vector (m calls), and the two compared with rtol
+and atol. Both check the same right and the same wrong products, in one process, in turn.
 
     python -m benchmarks.products --outputs 1000 --parameters 1000
 """

@@ -7,8 +7,7 @@ The main entry points are `gradcheck`, `gradient`, `Problem` and `problem`; the 
 from __future__ import annotations
 
 from pardiff.api import gradcheck, gradient, plan, report, sweep
-from pardiff.audit.reopen import open_result
-from pardiff.audit.reopen import reconcile_store as reconcile
+from pardiff.audit.reopen import open_result, reconcile
 from pardiff.audit.result import GradcheckResult, GradientResult
 from pardiff.batch.run_batch import run
 from pardiff.comparison.verdicts import Verdict

@@ -130,7 +130,7 @@ def gradcheck(
     (True, (3, 2))
     """
     _check_arguments(fun, grad, x0, store, progress)
-    given = Options.from_mapping(options, "gradcheck")
+    given = Options.from_mapping(options, "gradcheck", _own(gradcheck))
     problem = _as_problem(
         fun, grad, x0, vjp=vjp, args=args, bounds=bounds, terms=terms, batch_fun=batch_fun, incremental=incremental
     )
@@ -177,7 +177,7 @@ def gradient(
     >>> np.allclose(found.value, [3, 12], rtol=1e-8)
     True
     """
-    given = Options.from_mapping(options, "gradient")
+    given = Options.from_mapping(options, "gradient", _own(gradient))
     problem = _as_problem(
         fun, None, x0, args=args, bounds=bounds, terms=terms, batch_fun=batch_fun, incremental=incremental
     )
@@ -187,6 +187,11 @@ def gradient(
         alone = problem.replaced(grad=None)
         result = run_audit(alone, "gradient", given.over(problem.options), opened, InMemory(), progress)
     return GradientResult(result.numerical, result.uncertainty, result.nfev, result.seconds)
+
+
+def _own(function: Callable[..., Any]) -> list[str]:
+    """Names of the parameters that are no options."""
+    return list(function.__kwdefaults__ or {})
 
 
 def _shown(function: Callable[..., Any]) -> None:

@@ -186,7 +186,7 @@ def _check_value(ledger: ZarrLedger, baseline: Baseline) -> None:
     if ledger.info.spec.cotangents != baseline.cotangents:
         raise FingerprintError(
             f"the audit at {ledger.address} was started with other outputs of fun; its data or source must have "
-            f"changed: --fresh (or removing the folder) starts over"
+            f"changed: --fresh (in Python fresh=True) starts over"
         )
     if not (before.deterministic and now.deterministic):
         return  # that is a finding of its own
@@ -195,7 +195,7 @@ def _check_value(ledger: ZarrLedger, baseline: Baseline) -> None:
         if not abs(here - there) <= before.same_value(there):
             raise FingerprintError(
                 f"the audit at {ledger.address} was started with another value of fun {where} (there: {there!r}, "
-                f"now: {here!r}); its data or source must have changed: --fresh (or removing the folder) starts over"
+                f"now: {here!r}); its data or source must have changed: --fresh (in Python fresh=True) starts over"
             )
 
 
@@ -208,7 +208,7 @@ def _check_fingerprint(ledger: ZarrLedger, fingerprint: Mapping[str, object]) ->
             remedy = "" if key not in ("rtol", "atol") else "'pardiff reconcile' compares anew without a pass; "
             raise FingerprintError(
                 f"the audit at {ledger.address} was started with another {key} (there: {was}, now: {now}); "
-                f"{remedy}--fresh (or removing the folder) starts over, another place keeps both"
+                f"{remedy}--fresh (in Python fresh=True) starts over, another --out (store=) keeps both"
             )
 
 

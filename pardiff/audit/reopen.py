@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pardiff.audit.result import GradcheckResult
 from pardiff.comparison.compared import Comparison, save
-from pardiff.comparison.reconcile import reconcile
+from pardiff.comparison.reconcile import reconcile as judged
 from pardiff.problem.options import Options
 from pardiff.storage.ledger import write_named_arrays
 from pardiff.storage.location import StorageLocation
@@ -32,10 +32,10 @@ def open_result(store: str | Path | StorageLocation) -> GradcheckResult:
     ledger.drop_damaged()
     ledger.check_analytical()
     comparison = Comparison(ledger)
-    return GradcheckResult(comparison, reconcile(comparison), ledger.location)
+    return GradcheckResult(comparison, judged(comparison), ledger.location)
 
 
-def reconcile_store(
+def reconcile(
     store: str | Path | StorageLocation, *, rtol: float | None = None, atol: float | None = None
 ) -> GradcheckResult:
     """Compare the derivatives of an audit again, with other tolerances and without a forward pass.
@@ -64,4 +64,4 @@ def reconcile_store(
         write_named_arrays(ledger)
         comparison = Comparison(ledger)
         save(comparison)
-        return GradcheckResult(comparison, reconcile(comparison), location)
+        return GradcheckResult(comparison, judged(comparison), location)

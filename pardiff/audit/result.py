@@ -120,6 +120,21 @@ class GradcheckResult:
         return self._estimated("margin")
 
     @cached_property
+    def cotangents(self) -> Structure:
+        """Cotangents of each output, in the structure of fun's value, with a leading axis; None where there are none.
+
+        The first axis counts them: an entry ``y·u1 / W[2]`` belongs to ``result.cotangents[1]`` where fun returns one
+        array.
+        """
+        drawn = self.ledger.info.spec.cotangents
+        if drawn is None:
+            return None
+        pairs = zip(drawn.outputs.leaves, drawn.weights, strict=True)
+        return drawn.outputs.structure(
+            [weights.astype(leaf.dtype).reshape(drawn.probes, *leaf.shape) for leaf, weights in pairs]
+        )
+
+    @cached_property
     def verdicts(self) -> Structure:
         """Verdict of each entry, as the strings that are the keys of ``counts``."""
         names, codes = np.array(VERDICTS), {}
@@ -148,25 +163,30 @@ class GradcheckResult:
         """The view model of all reports."""
         return summarize(self._comparison, self._reconciliation)
 
-    def worst(self, count: int = 10, array: str | None = None) -> list[Entry]:
+    def worst(self, count: int | None = 10, array: str | None = None) -> list[Entry]:
         """The entries that matter most: wrong ones first, then those nearest to the tolerance.
 
         Parameters
         ----------
-        count : int
+        count : int or None
+            How many; None for all.
         array : str or None
             Name of the only array to look at.
 
         Returns
         -------
         list of Entry
-            With array, index, label, numerical, analytical, residual, uncertainty and verdict.
+            With array, index, label, numerical, analytical, residual, uncertainty, margin, tolerance and verdict.
 
         Raises
         ------
         InputError
-            If there is no such array.
+            If there is no such array, or the count is no whole number.
         """
+        if count is None:
+            count = sum(one.size for one in self._comparison.arrays)
+        if not isinstance(count, int) or count < 0:
+            raise InputError(f"worst: got {count!r}; expected a number of entries, or None for all")
         known = self._comparison.arrays
         chosen = [one for one in known if array in (None, one.name)]
         if array is not None and not chosen:
@@ -205,23 +225,27 @@ class GradcheckResult:
         """All that a report says, as plain data for JSON; numbers that are not finite are None."""
         return self.summary.to_json()
 
-    def to_html(self, path: str | Path | None = None) -> str:
+    def to_html(self, path: str | Path | None = None) -> str | None:
         """The report as one page that needs nothing else.
 
         Parameters
         ----------
         path : path or None
-            File to write it to as well.
+            File to write it to.
 
         Returns
         -------
-        str
-            The page.
+        str or None
+            The page; None where it was written to a file.
         """
         text = render("html", self.summary)
-        if path is not None:
-            write_text(LocalFolder(Path(path).parent), Path(path).name, text)
-        return text
+        if path is None:
+            return text
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise InputError(f"to_html: there is no folder {folder}")
+        write_text(LocalFolder(folder), Path(path).name, text)
+        return None
 
     def to_xarray(self) -> Any:
         """The audit as an `xarray.DataTree` with a group per quantity (needs the extra ``pardiff[xarray]``)."""

@@ -113,6 +113,8 @@ class _Run:
         except BaseException as error:
             event("run stopped", logging.WARNING, audit=self.name, reason=type(error).__name__)
             self.kept.stopped(self.ledger, time.perf_counter() - self.begin)
+            if isinstance(error, KeyboardInterrupt) and self.kept.location is not None:
+                error.add_note(f"finished blocks are kept in {self.kept.location.address}; the same call resumes")
             raise
         return Fallback(f"{TITLES[spec.strategy]}: {mismatch}", passes(self.ledger)) if mismatch else None
 

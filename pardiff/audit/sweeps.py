@@ -10,7 +10,7 @@ from pardiff.comparison.compared import Comparison
 from pardiff.comparison.ranking import worst
 from pardiff.comparison.reconcile import Reconciliation
 from pardiff.comparison.verdicts import Verdict
-from pardiff.errors import InputError, closest
+from pardiff.errors import InputError
 from pardiff.evaluation.baseline import Baseline
 from pardiff.evaluation.evaluator import Evaluator, axes_of
 from pardiff.evaluation.spec import DifferentiationSpec
@@ -24,6 +24,9 @@ SWEEP_PASSES = 50
 """Passes of a sweep, about."""
 SWEEP_SECONDS, SWEEP_SHARE = 2.0, 0.01
 """What a sweep may take: so long, or such a part of the run's own work."""
+
+SHOWN = 4
+"""Arrays whose labels an error shows."""
 
 
 def sweep_worst(
@@ -55,20 +58,16 @@ def sweep_entry(
     array, entry = entry_named(arrays, label)
     coordinate, observable = array.position(entry)
     at = axes_of(evaluator, np.array([coordinate]), baseline.bounds, baseline.typical)
-    swept = sweep_steps(evaluator, spec, at, label, observable)
+    swept = sweep_steps(evaluator, spec, at, array.label(entry), observable)
     evaluator.failures.clear()
     evaluator.check_unchanged()
     return swept
 
 
 def entry_named(arrays: tuple[NamedArray, ...], label: str) -> tuple[NamedArray, int]:
-    """The array and the entry that a label names; an `InputError` that names the closest array where there is none."""
+    """The array and the entry that a label names; an `InputError` that shows such labels where there is none."""
     try:
         return find_entry(arrays, label)
-    except ValueError:
-        names = [array.name for array in arrays]
-        output = ", behind an output and the number of a cotangent, as in y·u0 / W[1,2]"
-        raise InputError(
-            f"no entry {label!r}; {closest(label.split('[')[0], names)}, with indices as in W[1,2]"
-            f"{output if arrays and arrays[0].output is not None else ''}"
-        ) from None
+    except LookupError:
+        shown = [f"{one.label(0)!r} to {one.label(one.size - 1)!r}" for one in arrays if one.size][:SHOWN]
+        raise InputError(f"no entry {label!r}; entries are {', '.join(shown) or 'none'}") from None

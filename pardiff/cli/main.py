@@ -223,8 +223,8 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
         )
         click.echo("\n".join(table(columns, rows)))
         click.echo(
-            "\nPasses of the first wave, and the time that they take. Parameters that it leaves open cost 4 to 30 more "
-            "each, and a start some dozens to hundreds; workers take about a second to start."
+            "\nThe table counts the first wave only. A parameter that needs a closer look costs 4 to 30 passes more. "
+            "The start of an audit costs some dozens to hundreds. Workers need about a second to start."
         )
     for fallback_reason in fallbacks:
         click.echo(printable(fallback_reason))
@@ -238,7 +238,10 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
 @click.argument("store")
 @click.option("--verify", is_flag=True, help="Check every checksum, and name the blocks that are damaged.")
 def status(store: str, verify: bool) -> None:
-    """Tell how far an audit is, from its store alone. Exit status 4 while it is not complete, or if it is damaged."""
+    """Show the progress of an audit. Only its store is read.
+
+    The exit status is 4 while the audit is not complete, or if it is damaged.
+    """
     from pardiff.cli.status import status_lines
     from pardiff.storage.zarr_ledger import ZarrLedger
 
@@ -256,7 +259,7 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
 
     The verdicts, the tolerances and the reports of the audit are those of the last comparison.
     """
-    from pardiff.audit.reopen import reconcile_store
+    from pardiff.audit.reopen import reconcile as reconcile_store
     from pardiff.reporting.write import write_beside
 
     result = reconcile_store(store, rtol=rtol, atol=atol)
@@ -273,7 +276,7 @@ def reconcile(store: str, rtol: float | None, atol: float | None) -> None:
 @click.option("--json", type=click.Path(path_type=Path), help="For programs.")
 @click.option("--junit", type=click.Path(path_type=Path), help="For CI.")
 def report(stores: tuple[str, ...], **files: Path | None) -> None:
-    """Write reports of audits; without a flag, all kinds beside each."""
+    """Write reports of audits. Without a flag, all four kinds are written into the folder of each audit."""
     from pardiff.api import report as write
 
     if len(stores) > 1 and any(files.values()):

@@ -47,12 +47,12 @@ def status_lines(audit: ZarrLedger, *, verify: bool) -> tuple[list[str], bool]:
         runs = " of all runs" if info.runs > 1 else ""
         lines.append(f"  {len(workers):,} worker{'s' if len(workers) > 1 else ''}{runs}, {duration(work)} of work")
         rest = passes(audit) - sum(records.column("nfev").sum() for records in every)
-        lines.append(f"  {rest:,} passes more for the start, step sweeps and repeats")
+        lines.append(f"  {rest:,} more passes: at the start, for step sweeps, and for repeats")
     failed = sum(len(raised) for records in every for raised in records.errors.values())
     if failed:
         lines.append(f"  parameters at which fun failed: {failed:,} or more")
     if info.budget_spent:
-        lines.append("  its budget is spent; a larger one goes on")
+        lines.append("  its budget is spent; give a larger one to continue")
     elif info.state != COMPLETE:
         lines.append(f"  {_pace(audit, every) if running and blocks else 'the same command goes on'}")
     faults = []

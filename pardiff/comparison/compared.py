@@ -32,6 +32,7 @@ class ComparedChunk:
     analytical: FloatArray
     numerical: FloatArray
     uncertainty: FloatArray
+    margin: FloatArray
     residual: FloatArray
     """Analytical minus numerical."""
     verdict: NDArray[np.int8]
@@ -99,7 +100,8 @@ class Comparison:
             analytical = self.ledger.read("analytical", array, start, stop)
             residual, verdict = judge(analytical, found, rms, self.tolerance, has_analytical=self.has_analytical)
             yield ComparedChunk(
-                array, start, rms, self.tolerance, analytical, found.numerical, found.uncertainty, residual, verdict,
+                array, start, rms, self.tolerance, analytical, found.numerical, found.uncertainty, found.margin,
+                residual, verdict,
                 found.state, found.nfev, found.step,
             )  # fmt: skip
 

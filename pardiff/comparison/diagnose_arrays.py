@@ -153,8 +153,8 @@ def _ignores_cotangent(ledger: Ledger, array: NamedArray) -> bool:
 
 def _cotangent() -> Diagnosis:
     says = (
-        "is the same for every cotangent: vjp ignores u. It must return the derivative of sum(u * y), which is "
-        "proportional to u"
+        "is the same for every cotangent: vjp ignores u. It must return the derivative of sum(u * fun(x)), which "
+        "is proportional to u"
     )
     return Diagnosis("cotangent", says, "", CERTAIN, 0, "", {})
 

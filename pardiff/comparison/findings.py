@@ -22,6 +22,8 @@ NAMED = 3
 """Entries of an array that are named."""
 CRASHES = ("fun ended the process", "fun did not come back", "fun was not tried")
 """How the reasons begin why fun has no value, where it is not that it raised."""
+LATER = "a closer look follows once the run resumes"
+"""What is said of entries that cannot be decided while a run is not at its end."""
 SECOND_LOOK = "an entry fails only after a second look, which refine='none' or a budget has left out"
 
 
@@ -31,8 +33,7 @@ def array_finding(
     counts: Mapping[str, int],
     wrong_analytical: int,
     worst: Sequence[Entry],
-    rtol: float,
-    facts: Facts,
+    remedy: str,
 ) -> Finding:
     """The gravest thing to be said of an array that did not pass.
 
@@ -42,14 +43,12 @@ def array_finding(
         Entries where the analytical derivative is not finite although fun can be differentiated.
     worst : sequence of Entry
         Its worst entries; those of the gravest verdict are named.
-    rtol : float
-        The smallest relative tolerance with which it would pass; infinite if there is none.
-    facts : Facts
-        What is known of fun's values: whether they repeat, and their precision.
+    remedy : str
+        What would let it pass, where its entries cannot be decided.
     """
     first = worst[0]
     named = [entry.label for entry in worst if entry.verdict == first.verdict][:NAMED]
-    kind, message = _gravest(size, counts, wrong_analytical, worst, named, rtol, facts)
+    kind, message = _gravest(size, counts, wrong_analytical, worst, named, remedy)
     return Finding(name, kind, message + _coverage(size, counts["missing"]), {"counts": dict(counts), "worst": named})
 
 
@@ -59,17 +58,15 @@ def _gravest(
     wrong_analytical: int,
     worst: Sequence[Entry],
     named: Sequence[str],
-    rtol: float,
-    facts: Facts,
+    remedy: str,
 ) -> tuple[str, str]:
     """Kind and sentence."""
     first, labels, of = worst[0], ", ".join(named), _entries(size)
     values = f"{first.label} is {first.analytical:.6g} analytically, {_numerical(first)} numerically"
     if counts["fail"]:
-        differ = "differs" if counts["fail"] == 1 else "differ"
+        are = "is wrong:" if counts["fail"] == 1 else "are wrong, most of all"
         values = f"{first.analytical:.6g} analytically, {_numerical(first)} numerically"
-        most = "most of all " if counts["fail"] > 1 else ""
-        return "mismatch", f"{counts['fail']:,} of {of} {differ}, {most}{first.label}: {values}"
+        return "mismatch", f"{counts['fail']:,} of {of} {are} {first.label}: {values}"
     if wrong_analytical:
         return "nonfinite", f"the analytical derivative is not finite at {wrong_analytical:,} of {of}: {labels}"
     if counts["error"]:
@@ -79,10 +76,9 @@ def _gravest(
     if counts["nonfinite"]:
         return "nonfinite", f"fun is not finite near x0 at {counts['nonfinite']:,} of {of}: {labels}"
     if counts["kink"] + counts["pass"] == size:
-        lie = "lies" if counts["kink"] == 1 else "lie"
         return "kink", (
-            f"{counts['kink']:,} of {of} {lie} at a kink of fun, where any slope between those on its two sides is as "
-            f"good: {values}"
+            f"fun has a kink at {counts['kink']:,} of {of}; any slope between those on the two sides counts as right: "
+            f"{values}"
         )
     if math.isnan(first.numerical):
         return "inconclusive", f"bounds leave no room for a step at {labels}"
@@ -93,7 +89,7 @@ def _gravest(
         )
     return "inconclusive", (
         f"{counts['inconclusive']:,} of {of} cannot be decided, as the error bar exceeds the tolerance: {values}; "
-        f"{_remedy(first, rtol, facts)}"
+        f"{remedy}"
     )
 
 
@@ -118,7 +114,8 @@ def _coverage(size: int, missing: int) -> str:
         return ""
     least = least_seen(size - missing, size)
     seen = (
-        f", so that a fault at {least:,} or more entries here and there would have been seen with {SEEN:.0%} confidence"
+        f"; if {least:,} or more entries were wrong at random places, one would have been seen with {SEEN:.0%} "
+        f"probability"
         if least < size - missing
         else ""
     )
@@ -132,8 +129,18 @@ def _numerical(entry: Entry) -> str:
     return f"{entry.numerical:.6g} ± {entry.uncertainty:.1g}"
 
 
-def _remedy(entry: Entry, rtol: float, facts: Facts) -> str:
-    """What would let an undecided array pass, as far as is known."""
+def remedy_of(entry: Entry, rtol: float, facts: Facts) -> str:
+    """What would let an undecided array pass, as far as is known.
+
+    Parameters
+    ----------
+    entry : Entry
+        The worst of the array.
+    rtol : float
+        The smallest relative tolerance with which it would pass; infinite if there is none.
+    facts : Facts
+        What is known of fun's values: whether they repeat, and their precision.
+    """
     reach = abs(entry.residual) + entry.uncertainty
     if not facts.deterministic:
         return "fix the seed of fun, or average it over many"
@@ -141,7 +148,7 @@ def _remedy(entry: Entry, rtol: float, facts: Facts) -> str:
         return "evaluate fun in float64" + (f", or give an rtol of {rtol:.1e}" if rtol < 0.1 else "")
     if abs(entry.analytical) <= entry.uncertainty or not rtol < 1:
         return f"if a derivative of this size is as good as none, an atol of {reach:.1e} would pass it"
-    return f"an rtol of {rtol:.1e} would pass, or try a higher order, or a fun of higher precision"
+    return f"rtol={rtol:.1e} would pass; to keep your rtol, try a higher order, or compute fun in higher precision"
 
 
 def run_findings(ledger: Ledger) -> list[Finding]:
@@ -149,7 +156,7 @@ def run_findings(ledger: Ledger) -> list[Finding]:
     facts, environment = ledger.info.baseline, ledger.info.environment
     findings = [*_nondeterministic(ledger), *(Finding("", "environment", message) for message in environment)]
     if facts.fallback_reason:
-        message = f"the fast path was not taken, fun was called for every pass: {facts.fallback_reason}"
+        message = f"fun was called for every pass, as the fast path could not be used: {facts.fallback_reason}"
         findings.append(Finding("", "fast_path", message))
     if facts.integers:
         names = ", ".join(facts.integers[:4])
@@ -172,8 +179,8 @@ def _nondeterministic(ledger: Ledger) -> list[Finding]:
     if not facts.deterministic:
         message = (
             f"fun is not deterministic: called twice at x0 it gave {facts.value!r} and {facts.repeat!r}; its values "
-            f"scatter by {facts.sigma:.1e}, for which the error bars of all entries together allow with "
-            f"{CONFIDENCE:.0%} confidence; fix its seed to certify more"
+            f"scatter by {facts.sigma:.1e}. The error bars include that scatter ({CONFIDENCE:.0%} confidence for all "
+            f"entries together). Fix the seed of fun to get narrower bars"
         )
         evidence = {"values": [facts.value, facts.repeat], "sigma": facts.sigma}
         findings.append(Finding("", "nondeterministic", message, evidence))

@@ -32,6 +32,8 @@ class Entry:
     residual: float
     """Analytical minus numerical."""
     uncertainty: float
+    margin: float
+    """Distance from the numerical derivative beyond which, with the tolerance, the entry fails."""
     tolerance: float
     step: float
     nfev: int
@@ -84,6 +86,7 @@ def _entry(chunk: ComparedChunk, row: int) -> Entry:
         analytical=float(chunk.analytical[row]),
         residual=float(chunk.residual[row]),
         uncertainty=float(chunk.uncertainty[row]),
+        margin=float(chunk.margin[row]),
         tolerance=float(chunk.allowed[row]),
         step=float(chunk.step[row]),
         nfev=int(chunk.nfev[row]),

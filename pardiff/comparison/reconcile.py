@@ -10,7 +10,7 @@ import numpy as np
 
 from pardiff.comparison.compared import Comparison
 from pardiff.comparison.diagnose_arrays import Failing, diagnose_arrays, nonfinite_analytical
-from pardiff.comparison.findings import array_finding, contradictions, other_values, run_findings
+from pardiff.comparison.findings import LATER, array_finding, contradictions, other_values, remedy_of, run_findings
 from pardiff.comparison.point_findings import point_findings
 from pardiff.comparison.ranking import worst_of
 from pardiff.comparison.refinement import NAMED
@@ -21,7 +21,7 @@ from pardiff.numerics import estimates
 from pardiff.problem.named_arrays import NamedArray
 from pardiff.storage.format import INCONCLUSIVE, KINK, NONFINITE, VERDICTS
 from pardiff.storage.info import RUNNING
-from pardiff.storage.ledger import passes
+from pardiff.storage.ledger import Ledger, passes
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def reconcile(comparison: Comparison) -> Reconciliation:
     counts: Counter[str] = Counter()
     for array in arrays:
         counts.update(array.counts)
-    unfinished = info.state == RUNNING or any(len(ledger.records(wave.number)) < wave.blocks for wave in ledger.waves)
+    unfinished = _is_unfinished(ledger)
     verdict = combine(array.verdict for array in arrays) if comparison.has_analytical else Verdict.INCONCLUSIVE
     if verdict is Verdict.PASS and (unfinished or other_values(ledger) or contradictions(ledger)):
         verdict = Verdict.INCONCLUSIVE
@@ -105,6 +105,11 @@ def reconcile(comparison: Comparison) -> Reconciliation:
         budget_spent=info.budget_spent,
         partial=info.budget_spent and info.settings.partial,
     )
+
+
+def _is_unfinished(ledger: Ledger) -> bool:
+    """Whether a run has not come to its end, or a block of it is not done."""
+    return ledger.info.state == RUNNING or any(len(ledger.records(w.number)) < w.blocks for w in ledger.waves)
 
 
 def _diagnosed(comparison: Comparison) -> tuple[tuple[ArrayResult, ...], list[Finding]]:
@@ -144,7 +149,11 @@ GRAVE = ("nondeterministic", "heterogeneous", "error", "fast_path")
 def _in_order(comparison: Comparison, counts: Counter[str], findings: list[Finding]) -> tuple[Finding, ...]:
     """All findings, those first by which the others are to be read."""
     ledger = comparison.ledger
-    run = [finding for finding in run_findings(ledger) if finding.kind != "error" or counts["error"]]
+    run = [
+        finding
+        for finding in run_findings(ledger)
+        if finding.kind != "error" or counts["error"] or counts["inconclusive"]
+    ]
     first = [finding for finding in run if finding.kind in GRAVE]
     return (*first, *findings, *(finding for finding in run if finding.kind not in GRAVE), *point_findings(ledger))
 
@@ -175,7 +184,8 @@ def _array(comparison: Comparison, array: NamedArray) -> ArrayResult:
     if counts["missing"] and not counts["fail"]:  # what was looked at once, and differs, is not hidden by what was not
         first += worst_of(comparison, array, 1, only=INCONCLUSIVE)
     facts = comparison.ledger.info.baseline
-    finding = array_finding(array.name, array.size, counts, wrong_analytical, first, certified, facts)
+    remedy = LATER if _is_unfinished(comparison.ledger) else remedy_of(first[0], certified, facts)
+    finding = array_finding(array.name, array.size, counts, wrong_analytical, first, remedy)
     return replace(result, finding=finding)
 
 

@@ -24,6 +24,8 @@ SAMPLE, PROMISING = 64, 0.4
 """Failing entries of a large region on which a relation is tried first, and share of them that it must fit."""
 FLAT = 1e-6
 """Factor below which an analytical derivative does not depend on the derivative."""
+NOTHING = 1e-9
+"""Part of the analytical derivative below which a term of it is the rounding of a fit."""
 DUST = 1e-9
 """Factor below which an analytical derivative is what rounding has left of zero."""
 CLIPPED = 2
@@ -239,7 +241,7 @@ def _chain(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
             text, bits = f"times {factor:.6g} · {name}", KNOWN_BITS + (named[1] if named else WORD)
             unknowns = 1
         bar = factor * value * rows.u
-        says = f"is the derivative {text}, as where an inner derivative is left out or put in twice"
+        says = f"is the derivative {text}: perhaps the chain rule was not applied, or was applied twice"
         yield Fit("chain", says, bits, factor * value * rows.d, bar, {"function": name, "factor": factor}, unknowns)
 
 
@@ -258,10 +260,13 @@ def _mixed(rows: Rows, sizes: Mapping[int, str]) -> Iterator[Fit]:
         return
     named = name_factor(factor, sizes)
     text = named[0] if named else f"{factor:.7g}"
-    says = (
-        f"is the derivative times {text}, {'plus' if term > 0 else 'minus'} {abs(term):.6g} · x0, as where all but a "
-        f"weight decay has that factor"
-    )
+    if np.abs(factor * rows.d).max() < NOTHING * np.abs(rows.a).max():
+        says = f"is {term:.6g} · x0 and nothing else: the rest of the derivative is missing"
+    else:
+        says = (
+            f"is the derivative times {text}, {'plus' if term > 0 else 'minus'} {abs(term):.6g} · x0: perhaps all but "
+            f"a weight decay has that factor"
+        )
     predicted = factor * rows.d + term * rows.x
     numbers = {"factor": float(factor), "term": float(term)}
     yield Fit("factor", says, 2 * WORD, predicted, factor * rows.u, numbers, unknowns=2)

@@ -211,7 +211,7 @@ def _wrong(evidence: Evidence, region: Region) -> Candidate:
     if not region.where:
         return Candidate("unstructured", "", 0.0, fits, evidence.known, region, entry_bits=OPEN_BITS)
     kind = "slice" if region.axis is not None or ":" in region.where else "mask"
-    says = f"is wrong ({region.words}), in no simple relation to the derivative"
+    says = f"is wrong ({region.words}), in no pattern that pardiff knows"
     return Candidate(kind, says, region.bits, fits, evidence.known, region, entry_bits=OPEN_BITS)
 
 
@@ -244,7 +244,7 @@ def _renamed(candidate: Candidate, evidence: Evidence) -> tuple[str, str]:
     where = candidate.region.where if candidate.region else ""
     if candidate.kind == "zero":
         if not where and not evidence.a[evidence.known].any():
-            return "detached", "is exactly zero everywhere, as if it were not connected to the loss"
+            return "detached", "is exactly zero everywhere: perhaps this array is not used in the backward code"
         if "[i <" in where or "[i >" in where:
             assert candidate.region is not None
             return "triangle", f"is exactly zero {candidate.region.words}: only the other triangle is filled"
@@ -280,8 +280,8 @@ def _rest(evidence: Evidence, left: Mask, rest: int, total: int) -> Diagnosis:
         says = "is not 0 where the derivative is" if not d.any() else "is 0 where the derivative is not"
         return Diagnosis("unstructured", says, "", LIKELY, rest, "", {})
     says = (
-        f"is in no simple relation to the derivative: the cosine between the two is {cosine:.6g}, and the ratio of "
-        f"their norms {ratio:.6g}{spans(evidence) if rest == total else ''}"
+        f"follows no pattern that pardiff knows: over these entries the cosine between the two derivatives is "
+        f"{cosine:.6g}, and |analytical| / |numerical| is {ratio:.6g}{spans(evidence) if rest == total else ''}"
     )
     return Diagnosis("unstructured", says, "", LIKELY, rest, "", {"cosine": cosine, "norm_ratio": ratio})
 

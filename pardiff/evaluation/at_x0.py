@@ -150,7 +150,8 @@ def call(what: str, function: Any, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{what} raised at x0: {described(error)}") from error
+        how = "; it is called as vjp(x, u), with a cotangent u like fun(x)" if what == "vjp" else ""
+        raise InputError(f"{what} raised at x0: {described(error)}{how}") from error
 
 
 def fun_name(problem: Problem) -> str:

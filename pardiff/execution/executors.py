@@ -10,7 +10,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from pardiff.errors import InputError
+from pardiff.errors import InputError, closest
 from pardiff.execution.blas import single_threaded
 from pardiff.execution.replicate import Span
 from pardiff.execution.tasks import Receipt, Task
@@ -144,9 +144,8 @@ def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executo
             yield started
     elif isinstance(executor, str):
         if "://" not in executor:
-            raise InputError(
-                f"executor: got {executor!r}; expected 'threads', 'processes' or an address such as 'tcp://host:8786'"
-            )
+            near = closest(executor, ["threads", "processes"])
+            raise InputError(f"executor: got {executor!r}; {near} or an address such as 'tcp://host:8786'")
         from pardiff.execution.cluster import connect
 
         with connect(address=executor) as connected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -125,18 +126,26 @@ def in_structure(space: Space, cotangents: Cotangents | None, arrays: list[Any])
 
 
 def find_entry(arrays: tuple[NamedArray, ...], text: str) -> tuple[NamedArray, int]:
-    """The array and the entry that a label names; a ValueError where there is none."""
-    output, slash, inner = text.rpartition(" / ")
+    """The array and the entry that a label names; ``y.u0/W[1]`` is as good as ``y·u0 / W[1]``.
+
+    Raises
+    ------
+    LookupError
+        If no array has such a name, or so many cotangents.
+    InputError
+        If the array has no such element.
+    """
+    parts = re.fullmatch(r"(.+)[·.]u(\d+)\s*/\s*(.+)", text)
     for array in arrays:
-        if array.output is None:
-            if not slash and _names(array.leaf, inner):
-                return array, Space((array.leaf,), None).coordinate(inner) - array.leaf.start
-        elif output.startswith(f"{array.output.name}·u") and _names(array.leaf, inner):
-            probe = output.removeprefix(f"{array.output.name}·u")
-            if probe.isdecimal() and int(probe) < array.probes:
-                element = Space((array.leaf,), None).coordinate(inner) - array.leaf.start
-                return array, int(probe) * array.leaf.size + element
-    raise ValueError(text)
+        probe, inner = 0, text
+        if array.output is not None:
+            if parts is None or parts[1] != array.output.name or int(parts[2]) >= array.probes:
+                continue
+            probe, inner = int(parts[2]), parts[3]
+        if _names(array.leaf, inner):
+            element = Space((array.leaf,), None).coordinate(inner) - array.leaf.start
+            return array, probe * array.leaf.size + element
+    raise LookupError(text)
 
 
 def _names(leaf: Leaf, text: str) -> bool:

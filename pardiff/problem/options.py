@@ -61,14 +61,14 @@ class Options:
     )
     refine: str | None = _option(
         check.one_of("auto", "all", "none"),
-        "auto searches for the best step where an entry does not clearly pass. all first takes an error bar from two "
-        "steps for every entry, at twice the passes. none never searches, so that a wrong gradient is only "
-        "INCONCLUSIVE.  [default: auto; all without a gradient]",
+        "auto: search for the best step where an entry does not clearly pass. all: also use two steps for every entry, "
+        "which doubles the passes. none: never search; a wrong gradient is then INCONCLUSIVE.  [default: auto; all "
+        "without a gradient]",
     )
     typical: float | Mapping[str, Any] | None = _option(
         check.sizes,
-        "Typical size of the parameters, used for steps where x is near 0; in a job file or a Problem also by the name "
-        "of an array.  [default: 1]",
+        "Typical size of a parameter, which sets the step where x is near 0. A job file or a Problem may give one for "
+        "each array.  [default: 1]",
     )
     rel_step: float | None = _option(
         check.number(positive=True),
@@ -82,7 +82,9 @@ class Options:
         "Relative tolerance of a verdict.  [default: 1e-6; 1e-3 where fun returns float32, 1e-2 float16]",
     )
     atol: float | None = _option(check.number(positive=False), "Absolute tolerance of a verdict.  [default: 0]")
-    mode: str | None = _option(check.one_of("full"), "full checks every entry.  [default: full]")
+    mode: str | None = _option(
+        check.one_of("full"), "full checks every entry; it is the only mode so far.  [default: full]"
+    )
     probes: int | None = _option(
         check.whole(1), f"Random cotangents of each output with which a vjp is checked.  [default: {PROBES}]"
     )
@@ -91,7 +93,7 @@ class Options:
     )
     batch_size: int | None = _option(
         check.whole(1),
-        "Points in a call of batch_fun; 1 calls fun alone.  [default: the fastest of a short timing run]",
+        "Points in one call of batch_fun. With 1, batch_fun is not used.  [default: found by a short timing run]",
         finds=False,
     )
     memory: float | None = _option(
@@ -106,8 +108,9 @@ class Options:
     )
     jitter: float | None = _option(
         check.number(positive=True),
-        "Move each parameter of x0 by up to this part of max(|x|, typical), the same way in every run.",
-        metavar="PART",
+        "Move each parameter of x0 by a random amount, at most this fraction of max(|x|, typical). The seed fixes the "
+        "amounts.",
+        metavar="FRACTION",
     )
     deadline: float | None = _option(
         check.number(positive=True, most=LONGEST_DEADLINE, unit=" s"),
@@ -123,12 +126,14 @@ class Options:
     )
     confirm: float | None = _option(
         check.number(positive=False, most=1.0),
-        "Part of the parameters that another worker evaluates again.  [default: 0.005 in long jobs]",
-        metavar="PART",
+        "Fraction of the parameters that a second worker also evaluates.  [default: 0.005 in long jobs]",
+        metavar="FRACTION",
         finds=False,
     )
     partial: bool | None = _option(
-        check.boolean, "Take the exit status from the checked entries only, where a budget ends the run.", finds=False
+        check.boolean,
+        "If the budget runs out, exit with the verdict of the checked entries, and not with 4.",
+        finds=False,
     )
     self_test: bool | None = _option(
         check.boolean, "Say in the report which known faults would not have passed.", finds=False
@@ -191,11 +196,17 @@ class Options:
         return Resolved(**{**dict.fromkeys(NAMES), **defaults, **given, "method": method, "order": order})
 
     @classmethod
-    def from_mapping(cls, options: Mapping[str, Any], where: str) -> Options:
-        """Make options from names and values; an unknown name is an `InputError` that names the closest."""
+    def from_mapping(cls, options: Mapping[str, Any], where: str, others: Sequence[str] = ()) -> Options:
+        """Make options from names and values; an unknown name is an `InputError` that names the closest.
+
+        Parameters
+        ----------
+        others : sequence of str
+            Names that are known there besides, and may have been meant.
+        """
         for key in options:
             if key not in NAMES:
-                raise InputError(f"{where}: unknown key {key!r}; {closest(key, NAMES)}")
+                raise InputError(f"{where}: unknown key {key!r}; {closest(key, [*NAMES, *others])}")
         return cls(**options)
 
 

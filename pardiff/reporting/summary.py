@@ -241,7 +241,7 @@ def headline(reconciliation: Reconciliation, rtol: float) -> str:
     if reconciliation.unfinished and not counts["missing"]:
         rest.append("not finished")
     if reconciliation.budget_spent and reconciliation.exit_status == 4:
-        rest.append("the budget is spent, a larger one goes on")
+        rest.append("the budget is spent: give a larger one to continue")
     if reconciliation.partial and reconciliation.exit_status == 0:
         rest.append("all that the budget allowed to check agrees")
     return "; ".join([text, *rest])

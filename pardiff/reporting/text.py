@@ -107,9 +107,10 @@ def coverage(summary: Summary) -> str:
 SELF_TEST_COLUMNS = ("array", "× 1.01", "sign", "at 0", "lost slices", "transposed", "error in half", "in any entry")
 """Head of the table of planted faults that would have been caught."""
 SELF_TEST_LEGEND = (
-    "what would not pass: in how many entries a factor of 1.01, or a wrong sign (at 0 neither makes a difference); how "
-    "many slices set to 0; a transpose; a relative error in half of the entries, and in any; arrays that fail are left "
-    "out"
+    "faults that would be noticed. × 1.01: entries in which a factor of 1.01 would be. sign: the same for a wrong "
+    "sign. at 0: entries that are 0, where neither shows. lost slices: slices that were set to 0. transposed: whether "
+    "a transpose would be. error in half, in any entry: the smallest relative error that would be noticed there. Arrays "
+    "that fail are left out"
 )
 
 
@@ -135,7 +136,7 @@ def effort(summary: Summary) -> str:
     settings = summary.settings
     time = "" if math.isnan(summary.seconds) else f" in {summary.seconds:.2f} s"
     return (
-        f"{summary.nfev:,} forward passes{time}; {formula(settings)}, rtol {settings.rtol:g}, "
+        f"{summary.nfev:,} passes of fun{time}; {formula(settings)}, rtol {settings.rtol:g}, "
         f"atol {settings.atol:g}{_products(summary)}{_moved(settings)}{_way(summary)}{_events(summary)}"
     )
 
@@ -145,13 +146,14 @@ def _products(summary: Summary) -> str:
     if not summary.outputs:
         return ""
     probes = summary.settings.probes
-    drawn = f"{probes} random cotangents u0 to u{probes - 1}" if probes > 1 else "a random cotangent u0"
-    return f"; {drawn} for {'1 output' if summary.outputs == 1 else f'each of {summary.outputs} outputs'}"
+    drawn = f"{probes} random cotangents, u0 to u{probes - 1}," if probes > 1 else "a random cotangent, u0,"
+    of = "1 output" if summary.outputs == 1 else f"each of {summary.outputs} outputs"
+    return f"; {drawn} for {of}, the first axis of each shape"
 
 
 def _moved(settings: Resolved) -> str:
     """Say by how much x0 was moved."""
-    return f"; at a point beside x0, a jitter of {settings.jitter:g} away" if settings.jitter else ""
+    return f"; x0 was moved by a jitter of {settings.jitter:g}" if settings.jitter else ""
 
 
 def _events(summary: Summary) -> str:

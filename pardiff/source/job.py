@@ -80,7 +80,8 @@ def _check(path: Path, number: int, check: Any, importing: Importing) -> list[Ta
     _known(check, names, where)
     target, name = check.get("target"), check.get("name")
     if not isinstance(target, str):
-        raise InputError(f"{where}: target: got {target!r}; expected the text of a target")
+        got = "is missing" if target is None else f"got {target!r}"
+        raise InputError(f"{where}: target: {got}; expected a text such as 'FILE.py::name'")
     try:
         options = Options(**{k: v for k, v in check.items() if k not in ("target", "name")})
     except InputError as error:

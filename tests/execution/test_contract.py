@@ -158,7 +158,7 @@ def test_graphs_hold_no_arrays(embedded, tmp_path, monkeypatch):
 
 def test_bad_executors():
     """What is no executor gets one sentence."""
-    for executor, said in ((3, "got int"), ("proceses", "expected 'threads', 'processes'")):
+    for executor, said in ((3, "got int"), ("proceses", "did you mean 'processes'")):
         with pytest.raises(pardiff.InputError, match=said):
             pardiff.gradcheck(two_layers(), executor=executor)
 

@@ -87,7 +87,7 @@ def test_coverage_is_told():
     assert result.exit_status == 4
     assert not result.passed
     assert f"{share:.1%} are checked" in str(result)
-    assert f"a fault at {least_seen(2000 - result.counts['missing'], 2000)} or more entries" in str(result)
+    assert f"if {least_seen(2000 - result.counts['missing'], 2000)} or more entries were wrong" in str(result)
 
 
 def test_a_part_may_count_as_the_whole():
@@ -108,7 +108,7 @@ def test_status_of_what_a_budget_has_stopped(tmp_path):
 
     assert not whole
     assert "  stopped  " in lines[0]
-    assert "  its budget is spent; a larger one goes on" in lines
+    assert "  its budget is spent; give a larger one to continue" in lines
     assert lines[-1].endswith("every checksum is right")
 
 

@@ -167,7 +167,7 @@ def test_findings_name_arrays_and_entries():
     text = str(pardiff.gradcheck(plant(two_layers(), (5, 7), -1.0)))
 
     assert "first/W[[1, 2], [1, 2]]" not in text
-    assert "has the wrong sign; 2 of 12 entries differ, most of all first/W[" in text
+    assert "has the wrong sign; 2 of 12 entries are wrong, most of all first/W[" in text
 
 
 def test_notebooks_show_the_report():
