@@ -281,7 +281,8 @@ def sweep(problem: Problem | ProblemFactory, label: str, *, options: Options | N
     problem = problem() if isinstance(problem, ProblemFactory) else problem
     with single_threaded():
         chosen = (options or Options()).over(problem.options)
-        baseline, evaluator = measure_baseline(problem, chosen)
+        # by fun alone: a fast path is compared with it for whole blocks only
+        baseline, evaluator = measure_baseline(problem.replaced(batch_fun=None, incremental=None), chosen)
         spec = baseline.spec(chosen.resolved(baseline.rtol))
         arrays = named_arrays(baseline.space, baseline.cotangents)
         return sweep_entry(evaluator, baseline, spec, arrays, label)

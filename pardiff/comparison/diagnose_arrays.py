@@ -35,6 +35,9 @@ LONGEST = 60
 SAME = 1e-12
 """Relative difference of products with different cotangents that are the same."""
 
+IGNORED = "is the same for every cotangent: vjp ignores u"
+NONLINEAR = "is not linear in the cotangent: vjp(x, u0 + u1) is not vjp(x, u0) + vjp(x, u1)"
+
 
 @dataclass(frozen=True)
 class Diagnosed:
@@ -82,7 +85,9 @@ def diagnose_arrays(
         if not found:
             continue
         if _ignores_cotangent(ledger, one.array):
-            found = [_cotangent()]
+            found = [_cotangent(IGNORED)]
+        elif one.array.output is not None and one.array.output.name in ledger.info.baseline.nonlinear_outputs:
+            found = [_cotangent(NONLINEAR)]
         elif parts.kinks == parts.fails:
             found = [_kink()]
         elif found[0].kind in ("unstructured", "elements") and parts.nearest < NEAR:
@@ -151,12 +156,8 @@ def _ignores_cotangent(ledger: Ledger, array: NamedArray) -> bool:
         return bool(size > 0 and (np.abs(products - products[:1]) <= SAME * size).all())
 
 
-def _cotangent() -> Diagnosis:
-    says = (
-        "is the same for every cotangent: vjp ignores u. It must return the derivative of sum(u * fun(x)), which "
-        "is proportional to u"
-    )
-    return Diagnosis("cotangent", says, "", CERTAIN, 0, "", {})
+def _cotangent(says: str) -> Diagnosis:
+    return Diagnosis("cotangent", f"{says}. It must return the derivative of sum(u * fun(x))", "", CERTAIN, 0, "", {})
 
 
 def _kink() -> Diagnosis:

@@ -36,10 +36,12 @@ def point_findings(ledger: Ledger) -> list[Finding]:
 
 
 def _properties(ledger: Ledger, leaf: Leaf) -> list[str]:
-    """Properties of one array, and of its derivative along the first observable."""
+    """Properties of one array, and of its derivative, over all observables where there are several."""
     count = min(leaf.size, MOST)
     shape = leaf.shape if count == leaf.size else (count,)
     x = np.asarray(ledger.parameters(leaf), dtype=float).reshape(-1)[:count]
     found = ledger.lines(leaf.start, leaf.start + count)
     numerical, uncertainty = found.numerical[:, 0], found.uncertainty[:, 0]
+    if found.numerical.shape[1] > 1:
+        numerical, uncertainty = (np.abs(part).max(axis=1) for part in (found.numerical, found.uncertainty))
     return properties(x.reshape(shape), numerical.reshape(shape), uncertainty.reshape(shape))

@@ -13,7 +13,7 @@ from pardiff.evaluation.determinism import differing_arrays
 from pardiff.evaluation.failures import described
 from pardiff.evaluation.observe import Observe, Products, Terms
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.problem.derivative import derivative_of
+from pardiff.problem.derivative import Pullback, derivative_of
 from pardiff.problem.named_arrays import named_arrays
 from pardiff.problem.options import PROBES, Options
 from pardiff.problem.outputs import Cotangents, parse_outputs
@@ -40,6 +40,8 @@ class AtX0:
     """Flat, in the order of the arrays by name."""
     nondeterministic_arrays: tuple[str, ...]
     """Arrays whose analytical derivative, called again, is another."""
+    nonlinear_outputs: tuple[str, ...]
+    """Outputs in whose cotangents the vjp is not linear."""
     seconds: float
     """Duration of the second call of fun."""
     nfev: int
@@ -82,7 +84,14 @@ def call_at_x0(problem: Problem, options: Options, space: Space, arrays: list[An
     )
     second = third if third != first else second  # a fun that is random now and then
     deterministic = same and third_same and first == second
-    found = AtX0(first, second, deterministic, itemsizes, parts, cotangents, analytical, differing, seconds, 2 + more)
+    nonlinear: tuple[str, ...] = ()
+    derivative = derivative_of(problem, cotangents)
+    if isinstance(derivative, Pullback) and not differing:
+        nonlinear = derivative.nonlinear(call, plain.x, plain.args, space)
+        plain.check_unchanged()
+    found = AtX0(
+        first, second, deterministic, itemsizes, parts, cotangents, analytical, differing, nonlinear, seconds, 2 + more
+    )
     return plain, found
 
 

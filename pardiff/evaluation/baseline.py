@@ -23,10 +23,11 @@ from pardiff.evaluation.noise import (
     measure_scatter,
 )
 from pardiff.evaluation.pointwise import Pointwise
+from pardiff.evaluation.precision import LARGEST_EPS, ORDINARY, precisions_of, relative_noise
 from pardiff.evaluation.spec import DifferentiationSpec, stencil_of
 from pardiff.evaluation.strategy import BATCHED, POINTWISE, EvaluationStrategy, choose_strategy, seconds_per_pass
 from pardiff.numerics.difference import Precision
-from pardiff.numerics.difference_table import has_single_precision
+from pardiff.numerics.sums import known_again
 from pardiff.problem.bounds import check_inside, parse_bounds
 from pardiff.problem.data_axes import data_lengths
 from pardiff.problem.jitter import jitter
@@ -36,12 +37,6 @@ from pardiff.problem.parsing import integer_leaves, parse_typical, parse_x0
 from pardiff.problem.problem import Problem
 from pardiff.problem.space import FloatArray, Space, flatten
 
-LARGEST_EPS = 0.1
-"""Relative noise of fun beyond which steps as large as x itself are of no more help."""
-FINER = 1 / 16
-"""Part of the parameters' machine epsilon below which measured noise shows that fun computes in a longer dtype."""
-ORDINARY = 8.0
-"""Noise of up to this many machine epsilons is the rounding of a function that is not noisy."""
 COARSER = 30.0
 """Times by which the values of a batch may scatter more than those of fun: products of matrices add in another way."""
 MOST_LINES = 4
@@ -57,7 +52,7 @@ class Facts:
     """What an audit keeps of its baseline, as plain data."""
 
     value: float
-    """fun at x0; of terms their sum, of outputs the sum of their absolute values."""
+    """fun at x0; of terms their sum, of outputs a number by which they are known again."""
     repeat: float
     """The same once more."""
     deterministic: bool
@@ -82,6 +77,8 @@ class Facts:
     """Whether the problem has a batch_fun that is not used, since it is no faster."""
     nondeterministic_arrays: tuple[str, ...]
     """Arrays whose analytical derivative, called again, is another."""
+    nonlinear_outputs: tuple[str, ...]
+    """Outputs in whose cotangents the vjp is not linear."""
     integers: tuple[str, ...]
     """Arrays of x0 that hold integers, and are taken as float64."""
     lengths: tuple[tuple[int, str], ...]
@@ -104,7 +101,7 @@ class Facts:
     def from_json(cls, data: Mapping[str, Any]) -> Facts:
         """The inverse of :meth:`to_json`."""
         lengths = tuple((int(length), str(name)) for length, name in data["lengths"])
-        names = {name: tuple(data[name]) for name in ("nondeterministic_arrays", "integers")}
+        names = {name: tuple(data[name]) for name in ("nondeterministic_arrays", "nonlinear_outputs", "integers")}
         return cls(**{**data, **names, "lengths": lengths})
 
 
@@ -170,7 +167,7 @@ def measure_baseline(problem: Problem, options: Options, fallback_reason: str = 
         noise, sigma, passes = _measured_noise(plain, at, seen, seed, strategy.name)
         spent += passes + strategy.nfev
         plain.check_unchanged()
-        checks, itemsizes, single = _precisions(problem, seen, noise, at)
+        checks, itemsizes, single = precisions_of(problem, plain, seen, noise, at)
         try:
             fast, more, seconds = _of_strategy(strategy, at, checks[0], options, seen.seconds)
             break
@@ -195,6 +192,7 @@ def measure_baseline(problem: Problem, options: Options, fallback_reason: str = 
         fallback_reason=strategy.fallback_reason,
         declined=strategy.name == POINTWISE and problem.batch_fun is not None and not strategy.fallback_reason,
         nondeterministic_arrays=seen.nondeterministic_arrays,
+        nonlinear_outputs=seen.nonlinear_outputs,
         integers=integer_leaves(problem.x0),
         lengths=tuple(data_lengths(problem).items()),
         seconds=seconds,
@@ -239,33 +237,17 @@ def _measured_noise(plain: Pointwise, at: Axes, seen: AtX0, seed: int, strategy:
     """Noise of each observable, the standard deviation at x0 where fun is not deterministic, and passes spent."""
     sizes = plain.origin.size.tolist()
     if not len(at):
-        return [Noise(0.0, size, True, np.nan, False, False, 0) for size in sizes], 0.0, 0
+        return [Noise(0.0, size, size, True, np.nan, False, False, 0) for size in sizes], 0.0, 0
     if not seen.deterministic:
         scatter = measure_scatter(plain, at)
         found = [
-            Noise(level, max(size, level), True, np.nan, False, False, REPEATS)
+            Noise(level, max(size, level), max(size, level), True, np.nan, False, False, REPEATS)
             for (_, level), size in zip(scatter, sizes, strict=True)
         ]
         return found, max(sigma for sigma, _ in scatter), REPEATS
     observables = Observables(plain)
     found = [measure_noise(one, at, seed, lines=3 if strategy == POINTWISE else 1) for one in observables.each]
     return found, 0.0, found[0].nfev if len(found) == 1 else observables.passes
-
-
-def _precisions(
-    problem: Problem, seen: AtX0, noise: list[Noise], at: Axes
-) -> tuple[tuple[Precision, ...], list[int], bool]:
-    """Precision of each observable, the bytes of its values, and whether those are of short precision."""
-    parameters = int(at.itemsize.min(initial=8))
-    changes = problem.terms or seen.cotangents is not None  # whose rounding goes with their size alone
-    found, itemsizes, short = [], [], False
-    for one, itemsize, part in zip(noise, seen.itemsizes, seen.parts, strict=True):
-        single = one.single_precision or (changes and has_single_precision(part))
-        itemsizes.append(min(itemsize, 4) if single else itemsize)
-        short = short or (bool(single) and itemsizes[-1] < 8)
-        level = one.level if not changes or (seen.cotangents is not None and not seen.deterministic) else 0.0
-        found.append(Precision(_epsilon(one, itemsizes[-1], parameters), level))
-    return tuple(found), itemsizes, short
 
 
 def _of_strategy(
@@ -315,30 +297,14 @@ def _slope_noise(plain: Pointwise, at: Axes, checks: tuple[Precision, ...], seed
 
 
 def _probe(noise: list[Noise]) -> float:
-    """fun beside x0; of several observables the sum of absolute values, in which nothing cancels."""
+    """fun beside x0; of several observables a number by which they are known again."""
     values = [one.probe for one in noise]
     if not np.isfinite(values).all():
         return 0.0
-    return values[0] if len(values) == 1 else float(np.sum(np.abs(values)))
+    return values[0] if len(values) == 1 else known_again(np.array(values))
 
 
 def _noise_of_outputs(seen: AtX0, noise: list[Noise], checks: tuple[Precision, ...]) -> float:
-    """Noise of the sum of absolute values of the outputs, from the largest relative noise of an observable."""
-    relative = max(_relative(one, check.eps) for one, check in zip(noise, checks, strict=True))
+    """Noise of the number by which outputs are known again, from the largest relative noise of an observable."""
+    relative = max(relative_noise(one, check.eps) for one, check in zip(noise, checks, strict=True))
     return relative * abs(seen.first)
-
-
-def _epsilon(found: Noise, itemsize: int, parameters: int) -> float:
-    """Relative precision of fun, from the bytes of its value and of the parameters, and what was measured."""
-    eps = float(np.finfo(f"f{min(itemsize, 4) if found.short else itemsize}").eps)
-    short = float(np.finfo(f"f{min(itemsize, parameters)}").eps)
-    # short parameters mean short arithmetic, unless the values of fun show otherwise
-    if short > eps and not (found.measured and found.level <= FINER * short * found.scale):
-        eps = short
-    return min(LARGEST_EPS, max(eps, _relative(found, eps)))
-
-
-def _relative(noise: Noise, eps: float) -> float:
-    """Noise relative to fun; 0 where it is no more than rounding, so that steps do not depend on luck."""
-    relative = noise.level / noise.scale if noise.scale > 0 else 0.0
-    return relative if relative > ORDINARY * eps else 0.0

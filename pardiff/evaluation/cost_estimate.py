@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pardiff.evaluation.at_x0 import call, check_terms, check_value, fun_name, open_pointwise
-from pardiff.evaluation.baseline import DEFAULT_RTOL, ORDINARY
+from pardiff.evaluation.baseline import DEFAULT_RTOL
 from pardiff.evaluation.crosscheck import CrossChecked, EvaluatorMismatch, one_of_each
 from pardiff.evaluation.evaluator import axes_of
+from pardiff.evaluation.precision import ORDINARY
 from pardiff.evaluation.spec import stencil_of
 from pardiff.evaluation.strategy import POINTWISE, choose_strategy, seconds_per_pass
 from pardiff.numerics.difference import Precision

@@ -47,6 +47,8 @@ class Noise:
     """Twice the standard deviation of their scatter, in the units of fun; 0 where none was found."""
     scale: float
     """Size with which the level is to be compared: of fun, or of its change over the scale of x."""
+    size: float
+    """The largest size that the rounding of a value was in proportion to."""
     measured: bool
     """Whether the level was found on every line, so that smaller steps show nothing that it does not."""
     probe: float
@@ -138,12 +140,12 @@ def measure_noise(evaluator: OneObservable, at: Axes, seed: int, lines: int = 3,
     rng = np.random.default_rng(seed)
     ray = _Ray(evaluator, at.index if alone else None)
     (value,), (size,) = (part.tolist() for part in evaluator.origin)
-    sigmas, seen, scale, probe = [], [np.array([value])], size, np.nan
+    sigmas, seen, scale, largest, probe = [], [np.array([value])], size, size, np.nan
     lines = 1 if len(at) < FEW else lines
     for _ in range(lines):
         # of different lengths, so that equal terms do not cancel
         lengths = rng.choice([-1.0, 1.0], len(at)) * rng.uniform(0.5, 1.0, len(at))
-        direction = _inward(lengths * at.unit, at)
+        direction = inward(lengths * at.unit, at)
         if np.isnan(probe):
             probe = float(ray.values(direction, np.array([PROBE]))[0][0])
         distance = FIRST_SPACING[int(at.itemsize.min())]
@@ -158,7 +160,8 @@ def measure_noise(evaluator: OneObservable, at: Axes, seed: int, lines: int = 3,
                     seen.append(calm)
                 sigmas.append(sigma)
                 change = abs(float(values[-1] - values[0])) / length
-                scale = max(scale, change, float(np.nan_to_num(sizes).max()))
+                largest = max(largest, float(np.nan_to_num(sizes).max()))
+                scale = max(scale, change, largest)
                 break
             if advice == "larger":
                 flat = max(flat, distance)
@@ -172,6 +175,7 @@ def measure_noise(evaluator: OneObservable, at: Axes, seed: int, lines: int = 3,
     return Noise(
         level=level,
         scale=scale,
+        size=largest,
         measured=len(sigmas) == lines,
         # small differences of float64 can be float32 numbers too; the noise tells them apart
         single_precision=(level > SINGLE * scale or not sigmas) and has_single_precision(everything),
@@ -277,7 +281,7 @@ def measure_scatter(evaluator: Evaluator, at: Axes) -> list[tuple[float, float]]
     return found
 
 
-def _inward(direction: FloatArray, at: Axes) -> FloatArray:
+def inward(direction: FloatArray, at: Axes) -> FloatArray:
     """Turn the components of a direction away from bounds; those without room are left out.
 
     A direction is good where the probe has room.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pardiff.errors import InputError
 from pardiff.evaluation.lines import Values
-from pardiff.numerics.sums import compensated_sum, moved
+from pardiff.numerics.sums import compensated_sum, known_again, moved
 from pardiff.problem.outputs import Cotangents
 from pardiff.problem.parsing import leaves_like
 from pardiff.problem.space import FloatArray
@@ -79,15 +79,17 @@ class Products:
     def take(self, value: Any) -> Values:
         """Keep the outputs at x0."""
         self.start = [array.copy() for array in self._outputs(value)]
-        # of absolute values, so that nothing cancels
-        self.known = sum(compensated_sum(np.abs(array)) for array in self.start)
+        scaled = [array / scale for array, scale in zip(self.start, self.cotangents.scales, strict=True)]
+        self.known = known_again(np.concatenate(scaled))
         return Values(np.zeros(self.cotangents.count), np.zeros(self.cotangents.count))
 
     def __call__(self, value: Any) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes, each of shape (q,)."""
         changes, sizes = [], []
-        for weights, start, now in zip(self.cotangents.weights, self.start, self._outputs(value), strict=True):
-            change, size = _weighted(weights, start, now)
+        leaves = self.cotangents.outputs.leaves
+        parts = zip(leaves, self.cotangents.weights, self.start, self._outputs(value), strict=True)
+        for leaf, weights, start, now in parts:
+            change, size = _weighted(weights, start, now, float(np.finfo(leaf.dtype).tiny))
             changes.append(change)
             sizes.append(size)
         return np.concatenate(changes), np.concatenate(sizes)
@@ -115,8 +117,11 @@ class Products:
         return found
 
 
-def _weighted(weights: FloatArray, start: FloatArray, now: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """How far products of one output with r cotangents have moved, and the sizes of their rounding, each (r,)."""
+def _weighted(weights: FloatArray, start: FloatArray, now: FloatArray, tiny: float) -> tuple[FloatArray, FloatArray]:
+    """How far products of one output with r cotangents have moved, and the sizes of their rounding, each (r,).
+
+    Numbers below ``tiny``, the smallest normal one of the output's dtype, are spaced as that one is.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         change = now - start
         which = np.flatnonzero(change)
@@ -124,7 +129,7 @@ def _weighted(weights: FloatArray, start: FloatArray, now: FloatArray) -> tuple[
             return np.zeros(len(weights)), np.abs(weights * start).max(axis=1, initial=0.0)
         if len(which) < len(change):
             weights, change, start, now = weights[:, which], change[which], start[which], now[which]
-        sizes = np.abs(weights) * np.maximum(np.abs(start), np.abs(now))
+        sizes = np.abs(weights) * np.maximum(np.maximum(np.abs(start), np.abs(now)), tiny)
         largest = sizes.max(axis=1)
         scale = np.where(largest > 0, largest, 1.0)
         # sums of NumPy along the last axis are pairwise, and the same for every number of cotangents

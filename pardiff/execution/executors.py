@@ -160,6 +160,10 @@ def open_executor(executor: Any, workers: int | None = None) -> Iterator[Executo
             lent.close()
     elif callable(executor):
         yield MapExecutor(executor)
+    elif hasattr(executor, "map"):
+        lacking = [name for name in (*Executor.__annotations__, *dir(Executor)) if name[0] != "_"]
+        lacking = [name for name in dict.fromkeys(lacking) if not hasattr(executor, name)]
+        raise InputError(f"executor: {type(executor).__name__} lacks {', '.join(lacking)} of an Executor")
     else:
         raise InputError(
             f"executor: got {type(executor).__name__}; expected None, 'threads', 'processes', an address, "

@@ -14,6 +14,8 @@ from pardiff.problem.parsing import parse_gradient
 from pardiff.problem.problem import Problem
 from pardiff.problem.space import FloatArray, Space, Structure
 
+NONLINEAR = 1e-2
+"""Part of two products by which that of the sum of their cotangents may be off: more than any rounding of float16."""
 Call = Callable[..., Any]
 """Calls ``function(*arguments)`` of the user's with a name for errors first; what it raises becomes a sentence."""
 
@@ -78,6 +80,20 @@ class Pullback:
             )
             by_output += [rows[:, leaf.start : leaf.stop].reshape(-1) for leaf in space.leaves]
         return np.concatenate([np.empty(0), *by_output])
+
+    def nonlinear(self, call: Call, x: Structure, args: tuple[Any, ...], space: Space) -> tuple[str, ...]:
+        """Outputs for which the product with the sum of two cotangents is not the sum of their products."""
+        found = []
+        for output, leaf in enumerate(self.cotangents.outputs.leaves):
+            if self.cotangents.probes < 2 or not leaf.size:
+                continue
+            pair = (self.cotangents.structure(output, 0), self.cotangents.structure(output, 1))
+            one, other = (self._one(call, x, u, args, space) for u in pair)
+            both = self._one(call, x, self.cotangents.structure(output, 0, 1), args, space)
+            size = np.abs(one).max(initial=0.0) + np.abs(other).max(initial=0.0)
+            if not np.abs(both - one - other).max(initial=0.0) <= NONLINEAR * size and np.isfinite(both).all():
+                found.append(leaf.name)
+        return tuple(found)
 
     def _one(self, call: Call, x: Structure, u: Structure, args: tuple[Any, ...], space: Space) -> FloatArray:
         found = call("vjp", self.vjp, x, u, *args)

@@ -35,13 +35,15 @@ def one_of(*choices: str) -> Check:
     return check
 
 
-def whole(least: int = 0) -> Check:
+def whole(least: int = 0, most: int | None = None) -> Check:
     """A whole number."""
 
     def check(name: str, value: Any) -> int:
         number = _index(name, value)
         if number < least:
             raise InputError(f"{name}: got {number}; expected at least {least}")
+        if most is not None and number > most:
+            raise InputError(f"{name}: got {number}; expected at most {most}")
         return number
 
     return check

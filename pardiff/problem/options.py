@@ -21,6 +21,7 @@ LONGEST_DEADLINE = 1e7
 """Seconds, a third of a year; clocks count no further than some hundred years."""
 MEMORY = 32e6
 """Bytes of a batch of parameters: what the last level of a usual cache holds."""
+MOST_PROBES = 1000
 PROBES = 3
 """Cotangents of each output: a fault of one element is seen by every one of them, and one that a random cotangent hides
 is not hidden by three."""
@@ -86,7 +87,8 @@ class Options:
         check.one_of("full"), "full checks every entry; it is the only mode so far.  [default: full]"
     )
     probes: int | None = _option(
-        check.whole(1), f"Random cotangents of each output with which a vjp is checked.  [default: {PROBES}]"
+        check.whole(1, MOST_PROBES),
+        f"Random cotangents of each output with which a vjp is checked.  [default: {PROBES}]",
     )
     block_size: int | None = _option(
         check.whole(1), "Parameters in a block.  [default: about a second of work]", finds=False

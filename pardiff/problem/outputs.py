@@ -14,6 +14,8 @@ from pardiff.errors import InputError
 from pardiff.problem.parsing import named_leaves, template_of
 from pardiff.problem.space import FloatArray, Space, Structure, space_of
 
+ROOM = 6
+"""Binary orders between a cotangent and the ends of its dtype's range."""
 OUTPUT = "y"
 """Name of the only output where fun returns an array."""
 
@@ -34,7 +36,7 @@ def parse_outputs(value: Structure) -> tuple[Space, list[FloatArray]]:
         raise InputError("fun: its value at x0 has no elements; expected at least one")
     items = [(name, array.shape, array.dtype) for (name, _), array in zip(found, arrays, strict=True)]
     space = space_of(items, template_of(value, "fun's value"))
-    return space, [np.asarray(array, dtype=np.float64).reshape(-1) for array in arrays]
+    return space, [np.array(array, dtype=np.float64).reshape(-1) for array in arrays]  # fun may use its own again
 
 
 def _parse_output(name: str, item: Any) -> NDArray[Any]:
@@ -71,7 +73,12 @@ class Cotangents:
     @classmethod
     def drawn(cls, outputs: Space, values: list[FloatArray], probes: int, seed: int) -> Cotangents:
         """Cotangents for some outputs at x0."""
-        return cls(outputs, probes, seed, tuple(_scale(array) for array in values))
+        return cls(
+            outputs,
+            probes,
+            seed,
+            tuple(_scale(array, leaf.dtype) for array, leaf in zip(values, outputs.leaves, strict=True)),
+        )
 
     @property
     def count(self) -> int:
@@ -88,11 +95,11 @@ class Cotangents:
             found.append(drawn.astype(leaf.dtype).astype(np.float64))
         return found
 
-    def structure(self, output: int, probe: int) -> Structure:
-        """One cotangent in the structure, shapes and dtypes of fun's value, as new arrays."""
+    def structure(self, output: int, *probes: int) -> Structure:
+        """One cotangent, or the sum of several, in the structure, shapes and dtypes of fun's value, as new arrays."""
         arrays = [np.zeros(leaf.shape, leaf.dtype) for leaf in self.outputs.leaves]
         leaf = self.outputs.leaves[output]
-        arrays[output] = self.weights[output][probe].astype(leaf.dtype).reshape(leaf.shape)
+        arrays[output] = self.weights[output][list(probes)].sum(axis=0).astype(leaf.dtype).reshape(leaf.shape)
         return self.outputs.structure(arrays)
 
     def to_json(self) -> dict[str, Any]:
@@ -107,10 +114,16 @@ class Cotangents:
         return cls(Space.from_json(data["outputs"]), int(data["probes"]), int(data["seed"]), tuple(data["scales"]))
 
 
-def _scale(values: FloatArray) -> float:
-    """A power of two near the root mean square: last bits of values must not change what is drawn."""
+def _scale(values: FloatArray, dtype: np.dtype[Any]) -> float:
+    """A power of two near the root mean square: last bits of values must not change what is drawn.
+
+    It leaves room for the numbers that are divided by it to be normal ones of the output's dtype.
+    """
     largest = float(np.abs(values).max(initial=0.0))
     if not largest:
         return 1.0
     rms = largest * float(np.sqrt(np.mean((values / largest) ** 2)))
-    return float(2.0 ** np.frexp(rms)[1]) if 2.0**-1000 < rms < 2.0**1000 else 1.0
+    if not 2.0**-1000 < rms < 2.0**1000:
+        return 1.0
+    least, most = (int(np.frexp(float(bound))[1]) for bound in (np.finfo(dtype).tiny, np.finfo(dtype).max))
+    return float(2.0 ** np.clip(np.frexp(rms)[1], ROOM - most, -least - ROOM))

@@ -81,7 +81,10 @@ def named_leaves(x: Structure, single: str = SINGLE, what: str = "x0") -> list[t
 
     ``single`` names the only one of a bare array, and is the first part of the names of a sequence: ``x/0``, ``x/1``.
     """
-    template = template_of(x, what)
+    try:
+        template = template_of(x, what)
+    except RecursionError:
+        raise InputError(f"{what}: the structure is too deep, or holds itself") from None
     return list(_walk(x, template, _prefix(template, single)))
 
 

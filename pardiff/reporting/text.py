@@ -107,10 +107,10 @@ def coverage(summary: Summary) -> str:
 SELF_TEST_COLUMNS = ("array", "× 1.01", "sign", "at 0", "lost slices", "transposed", "error in half", "in any entry")
 """Head of the table of planted faults that would have been caught."""
 SELF_TEST_LEGEND = (
-    "faults that would be noticed. × 1.01: entries in which a factor of 1.01 would be. sign: the same for a wrong "
-    "sign. at 0: entries that are 0, where neither shows. lost slices: slices that were set to 0. transposed: whether "
-    "a transpose would be. error in half, in any entry: the smallest relative error that would be noticed there. Arrays "
-    "that fail are left out"
+    "faults that would be noticed. × 1.01: entries in which a factor of 1.01 would be. sign: the same for a wrong"
+    " sign. at 0: entries that are 0, where neither shows. lost slices: slices that were set to 0. transposed: "
+    "whether a transpose would be. error in half, in any entry: the smallest relative error that would be noticed"
+    " there. Arrays that fail are left out"
 )
 
 

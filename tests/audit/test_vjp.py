@@ -436,3 +436,132 @@ def test_plans():
 
     assert products.passes == 8
     assert products.bytes / 4 == 7 * loss.bytes / 100
+
+
+def inverse_vjp(x, u):
+    return -np.linalg.inv(x).T @ u @ np.linalg.inv(x).T
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_of_outputs_is_not_made_small_by_a_large_derivative(seed):
+    """Inverses of ill-conditioned matrices have noise far above rounding; a right product of them does not fail."""
+    x0 = np.ones((2, 2)) + 1e-3 * np.random.default_rng(seed).normal(size=(2, 2))
+
+    assert pardiff.gradcheck(np.linalg.inv, vjp=inverse_vjp, x0=x0).verdict is not pardiff.Verdict.FAIL
+
+
+ROUND = np.arange(1.0, 6.0)
+SHORT_AT_X0 = {
+    "outputs": {"fun": lambda x: x**2, "vjp": lambda x, u: 2.001 * x * u},
+    "terms": {"fun": lambda x: x**2, "grad": lambda x: 2.001 * x, "terms": True},
+    "a constant output": {
+        "fun": lambda x: {"y": np.exp(x / 7), "index": np.arange(5.0)},
+        "vjp": lambda x, u: u["y"] * np.exp(x / 7) / 7 * 1.0005,
+    },
+}
+
+
+@pytest.mark.parametrize("name", SHORT_AT_X0)
+def test_round_numbers_at_x0_are_no_single_precision(name):
+    """Outputs and terms that happen to be numbers of float32 at x0 do not loosen the tolerance."""
+    result = pardiff.gradcheck(x0=ROUND, **SHORT_AT_X0[name])
+
+    assert result.verdict is pardiff.Verdict.FAIL
+    assert not [finding for finding in result.findings if finding.kind == "precision"]
+
+
+def test_outputs_computed_in_single_precision_are_found():
+    """Whatever dtype they are returned in."""
+    result = pardiff.gradcheck(
+        lambda x: (np.sin(x.astype(np.float32)) ** 2).astype(float),
+        vjp=lambda x, u: 2 * np.sin(x) * np.cos(x) * u,
+        x0=ROUND + 0.1,
+    )
+
+    assert result.verdict is not pardiff.Verdict.FAIL
+    assert [finding.kind for finding in result.findings].count("precision") == 1
+
+
+def test_an_audit_does_not_go_on_after_outputs_changed_their_sign(tmp_path):
+    """The number by which outputs are known again tells signs apart."""
+    data = {"sign": 1.0}
+
+    def helper(x):
+        return data["sign"] * (np.sin(x) - np.arange(3.0))
+
+    problem = pardiff.Problem(lambda x: helper(x), vjp=lambda x, u: u * np.cos(x), x0=np.array([0.3, 0.7, 1.1]))
+    pardiff.gradcheck(problem, store=tmp_path / "a")
+    data["sign"] = -1.0
+    with pytest.raises(pardiff.FingerprintError, match="another value of fun at x0"):
+        pardiff.gradcheck(problem, store=tmp_path / "a")
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("f2", 1e-6), ("f2", 1e-7), ("f2", 6e4), ("f4", 1e-39), ("f4", 1e38)])
+def test_cotangents_are_numbers_of_the_outputs_dtype(dtype, size):
+    """Outputs near the ends of the range of their dtype get finite cotangents, and no false verdict."""
+    x0 = np.array([0.3, 0.7, 0.9])
+    result = pardiff.gradcheck(
+        lambda x: (size * x).astype(dtype), vjp=lambda x, u: size * u.astype(float), x0=x0, refine="auto"
+    )
+
+    assert np.isfinite(result.cotangents).all()
+    assert (result.cotangents != 0).all()
+    assert result.verdict is not pardiff.Verdict.FAIL
+    assert result.counts["nonfinite"] == 0
+
+
+NONLINEAR = {
+    "absolute": lambda x, u: np.abs(u) * np.cos(x),
+    "one sign": lambda x, u: np.where(u > 0, u, 0) * np.cos(x),
+    "normalised": lambda x, u: u * np.cos(x) / np.linalg.norm(u),
+}
+
+
+@pytest.mark.parametrize("name", NONLINEAR)
+def test_a_vjp_that_is_not_linear_is_named(name):
+    """No pattern of one cotangent is told as one of all."""
+    result = pardiff.gradcheck(np.sin, vjp=NONLINEAR[name], x0=np.array([0.3, 0.7, 1.1]))
+
+    assert [finding.kind for finding in result.findings] == ["cotangent"]
+    assert "is not linear in the cotangent" in result.findings[0].message
+
+
+def test_each_array_may_reach_its_own_output():
+    """An array on which the first output does not depend hides nothing."""
+    x0 = {"a": np.array([0.3, 0.7, 1.1]), "b": np.array([0.4, 0.8, 1.2])}
+    result = pardiff.gradcheck(
+        lambda p: (np.sin(p["a"]), np.cos(p["b"])),
+        vjp=lambda p, u: {"a": u[0] * np.cos(p["a"]), "b": -u[1] * np.sin(p["b"])},
+        x0=x0,
+    )
+
+    assert result.passed
+    assert result.findings == ()
+
+
+def test_large_outputs_are_finite():
+    """Sums over outputs do not overflow where the outputs do not."""
+    result = pardiff.gradcheck(lambda x: 1e307 * np.sin(x), vjp=lambda x, u: 1e307 * np.cos(x) * u, x0=ROUND)
+
+    assert result.passed
+
+
+def test_a_buffer_that_fun_uses_again():
+    """fun may return the same array at each call."""
+    buffer = np.empty(5)
+
+    def fun(x):
+        buffer[:] = np.sin(x)
+        return buffer
+
+    assert pardiff.gradcheck(fun, vjp=lambda x, u: u * np.cos(x), x0=ROUND).passed
+
+
+def test_cotangents_reproduce_an_entry():
+    """``result.cotangents`` has those of the labels, in the structure of fun's value."""
+    A = np.random.default_rng(0).normal(size=(4, 5))
+    result = pardiff.gradcheck(lambda x: {"y": A @ x, "s": x.sum()}, vjp=lambda x, u: A.T @ u["y"] + u["s"], x0=ROUND)
+
+    np.testing.assert_allclose(result.numerical["y"], result.cotangents["y"] @ A, rtol=1e-8)
+    np.testing.assert_allclose(result.numerical["s"], result.cotangents["s"][:, None] * np.ones(5), rtol=1e-8)
+    assert pardiff.gradcheck(lambda x: float(x.sum()), np.ones(5), ROUND).cotangents is None

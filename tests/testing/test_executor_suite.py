@@ -66,9 +66,9 @@ def test_an_executor_of_the_users_own():
     assert pardiff.gradcheck(sphere(), block_size=1, executor=Backwards()).passed
 
 
-@pytest.mark.parametrize("fault", ["lost", "swallowed"])
+@pytest.mark.parametrize("fault", ["twice", "lost", "swallowed"])
 def test_it_finds_executors_that_are_wrong(fault):
-    """A block that is left out and an error that is swallowed are found."""
+    """A block that is delivered twice or left out, and an error that is swallowed, are found."""
 
     class Wrong(SerialExecutor):
         def map(self, task, blocks):
@@ -80,6 +80,8 @@ def test_it_finds_executors_that_are_wrong(fault):
                         continue
                     raise
                 if not (fault == "lost" and number == 3):
+                    yield receipt
+                if fault == "twice":
                     yield receipt
 
     suite = ExecutorSuite()
