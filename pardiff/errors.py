@@ -71,6 +71,10 @@ class GradientMismatchError(PardiffError, AssertionError):
     exit_status = 1
 
 
+MOST_SHOWN = 24
+"""Choices that an error lists."""
+
+
 def closest(word: str, choices: Iterable[str]) -> str:
     """A clause naming the most similar choice, or all of them where none is similar.
 
@@ -85,4 +89,5 @@ def closest(word: str, choices: Iterable[str]) -> str:
         return f"did you mean {match[0]!r}?"
     if not choices:
         return "there is none"
-    return "expected one of " + ", ".join(repr(choice) for choice in choices)
+    more = f" and {len(choices) - MOST_SHOWN} more" if len(choices) > MOST_SHOWN else ""
+    return "expected one of " + ", ".join(repr(choice) for choice in choices[:MOST_SHOWN]) + more

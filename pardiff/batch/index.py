@@ -86,15 +86,11 @@ def write_index(outcomes: Sequence[Outcome], out: StorageLocation) -> str:
     created = now()
     rows = [_row(outcome) | {"created": created} for outcome in outcomes]
     before = read_history(out, SHOWN)
-    run = Run(created, BATCH_VERDICT[worst_status(int(row["exit_status"]) for row in rows)], _remembered(rows))
+    run = Run(created, _verdict(rows), _remembered(rows))
     _remember(out, run)
     rows += _earlier(out, {row["name"] for row in rows})
-    verdict = BATCH_VERDICT[worst_status(int(row["exit_status"]) for row in rows)]
+    verdict = _verdict(rows)
     counts = Counter(row["verdict"] for row in rows)
-    if verdict == "PASS" and counts["PARTIAL"]:
-        verdict = "PARTIAL"
-    if verdict == "BROKEN" and not counts["BROKEN"]:
-        verdict = REFUSED
     rows.sort(key=lambda row: ORDER.index(row["verdict"]) if row["verdict"] in ORDER else 0)
     problems = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
     headline = f"{problems}: " + ", ".join(f"{n} {v.lower()}" for v, n in sorted(counts.items()))
@@ -106,6 +102,15 @@ def write_index(outcomes: Sequence[Outcome], out: StorageLocation) -> str:
     broken = [(outcome.name, outcome.error) for outcome in outcomes if not outcome.result]
     write_text(out, "junit.xml", render_junit(summaries, broken))
     return f"{out.address}/index.html"
+
+
+def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The verdict of some problems together."""
+    verdict = BATCH_VERDICT[worst_status(int(row["exit_status"]) for row in rows)]
+    verdicts = {row["verdict"] for row in rows}
+    if verdict == "PASS" and "PARTIAL" in verdicts:
+        return "PARTIAL"
+    return REFUSED if verdict == "BROKEN" and "BROKEN" not in verdicts else verdict
 
 
 def trends(run: Run, before: Sequence[Run]) -> dict[str, str]:

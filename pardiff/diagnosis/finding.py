@@ -11,7 +11,7 @@ CERTAIN, LIKELY, POSSIBLE = "certain", "likely", "possible"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a reader of the report should know."""
+    """One sentence of a report: what is wrong with an array, or on what the numbers of a run depend."""
 
     array: str
     """Name of the array, or empty where it concerns the whole run or several arrays."""

@@ -36,13 +36,7 @@ def _option(checked: check.Check, text: str, *, metavar: str = "", finds: bool =
 
 @dataclass(frozen=True)
 class Options:
-    """Options of a check as they are given; None means that nobody has chosen.
-
-    Examples
-    --------
-    >>> Options(order=4).over(Options(order=2, rtol=1e-5))
-    Options(order=4, rtol=1e-05)
-    """
+    """Options of a check as they are given; the rest of this docstring is made from the fields, below."""
 
     method: str | None = _option(
         check.one_of(*ORDERS, "complex"),
@@ -213,6 +207,25 @@ class Options:
 
 
 NAMES = tuple(each.name for each in fields(Options))
+Options.__doc__ = "\n".join(
+    [
+        "Options of a check as they are given; None means that nobody has chosen.",
+        "",
+        "Parameters",
+        "----------",
+        *(
+            f"{each.name} : {each.type}\n    {each.metadata['help']}".replace(
+                "max(|x|, typical)", "``max(|x|, typical)``"
+            )
+            for each in fields(Options)
+        ),
+        "",
+        "Examples",
+        "--------",
+        ">>> Options(order=4).over(Options(order=2, rtol=1e-5))",
+        "Options(order=4, rtol=1e-05)",
+    ]
+)
 OPERATIONAL = tuple(each.name for each in fields(Options) if not each.metadata["finds"])
 """Options that change how an audit is carried out and not what it finds."""
 
