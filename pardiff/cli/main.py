@@ -15,13 +15,20 @@ from pardiff.cli.group import INTERRUPTED, Group
 from pardiff.cli.guard import GUARD, guard, leave_now, open_streams
 from pardiff.cli.interrupts import interruptible
 from pardiff.cli.look_back import diff, history
-from pardiff.cli.option_flags import options_flags
+from pardiff.cli.option_flags import cluster_flags, options_flags
 from pardiff.cli.output import print_batch, print_report, write_step_summary
 from pardiff.errors import PardiffError, TargetError
 from pardiff.execution.progress import Progress
 from pardiff.execution.signals import SIGNALS
 from pardiff.logs import LEVELS, configure
+from pardiff.planning.cost import Plan
 from pardiff.problem.options import Options
+
+PLANNED = (
+    "\nThe table counts the first wave only. A parameter that needs a closer look costs 4 to 30 passes more. The start "
+    "of an audit costs some dozens to hundreds. Workers need about a second to start."
+)
+"""What is said below the table of plans."""
 
 
 @click.group("pardiff", cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -65,47 +72,29 @@ def _targets(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--out", metavar="DIR", help="Folder of the audits and reports, or s3://bucket/prefix.  [default: audits]"
 )
-@click.option("--scheduler", metavar="ADDR", help="Address of a running Dask scheduler.")
-@click.option("--scheduler-file", metavar="FILE", help="File that a Dask scheduler has written.")
-@click.option(
-    "--workers", type=int, help="Processes of the embedded cluster; 0 for this process.  [default: one per core]"
-)
+@cluster_flags
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
-@click.option("--tls-ca", metavar="FILE", help="Authority of the certificates of a tls:// scheduler.")
-@click.option("--tls-cert", metavar="FILE", help="Certificate of this client.")
-@click.option("--tls-key", metavar="FILE", help="Its key.")
-@click.option("--insecure", is_flag=True, help="Talk to a scheduler on another machine in plain text.")
-@click.option("--patience", type=float, metavar="SECONDS", help="How long to wait for a lost scheduler or worker.")
 @click.option("--log", metavar="FILE", help="Append what happens, as JSON lines, here and in embedded workers.")
 @click.option("--log-level", type=click.Choice(LEVELS), help="Least level of what is logged.  [default: info]")
 @options_flags
 def run(
     targets: tuple[str, ...],
     out: str | None,
-    scheduler: str | None,
-    scheduler_file: str | None,
-    workers: int | None,
+    cluster: dict[str, Any],
     fresh: bool,
-    tls_ca: str | None,
-    tls_cert: str | None,
-    tls_key: str | None,
-    insecure: bool,
-    patience: float | None,
     log: str | None,
     log_level: str | None,
     keyword: str,
-    **options: Any,
+    options: Options,
 ) -> None:
     """Audit every problem of the targets: FILE.py, FILE.py::problem, package.module:factory, a folder, JOB.toml.
 
     An audit that is there already goes on where it stopped; --fresh starts over.
     """
     if click.get_current_context().obj is guard:  # as a command, not as a function within a larger program
-        guard(options["deadline"])
-    from pardiff.batch.run_batch import Connection
+        guard(options.deadline)
     from pardiff.batch.run_batch import run as run_batch
     from pardiff.cli.progress_bar import watching
-    from pardiff.execution.security import Tls
 
     configure(log_level, log)
     with interruptible(), watching() as watch:
@@ -115,18 +104,13 @@ def run(
             watch(progress)
 
         batch = run_batch(
-            *targets,
-            out=out,
-            scheduler=scheduler,
-            scheduler_file=scheduler_file,
-            workers=workers,
-            connection=Connection(Tls(tls_ca, tls_cert, tls_key), insecure, patience),
-            keyword=keyword,
-            fresh=fresh,
-            options=Options(**options),
-            progress=told,
-            hooks=_hooks(),
+            *targets, out=out, keyword=keyword, fresh=fresh, options=options, progress=told, hooks=_hooks(), **cluster
         )
+    _conclude(batch)
+
+
+def _conclude(batch: Any) -> NoReturn:
+    """Say what has become of a batch, and exit with its status."""
     write_step_summary(batch.outcomes)
     if len(batch.outcomes) > 1:
         print_batch(batch.outcomes)
@@ -170,48 +154,26 @@ def _announce(outcome: Any) -> None:
 @_targets
 @click.option("--workers", type=int, help="Worker processes to plan for.  [default: one per core]")
 @options_flags
-def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options: Any) -> None:
+def plan(targets: tuple[str, ...], workers: int | None, keyword: str, options: Options) -> None:
     """Tell what an audit would cost, from a few calls of fun."""
     from pardiff.api import plan as make
     from pardiff.batch.run_batch import select
-    from pardiff.cli.progress_bar import duration
     from pardiff.reporting.printable import printable
     from pardiff.reporting.text import table
     from pardiff.source.targets import Broken
 
-    rows: list[list[str]] = []
+    count = max(1, workers or os.cpu_count() or 1)
+    plans: list[Plan] = []
     broken: list[tuple[str, PardiffError]] = []
-    fallbacks: list[str] = []
     for target in select(targets, keyword).targets:
         try:
             if isinstance(target, Broken):
                 raise TargetError(target.error)
-            chosen = Options(**options).over(target.options)
-            found = make(
-                target.load()[0],
-                workers=max(1, workers or os.cpu_count() or 1),
-                name=target.name,
-                options=chosen,
-            )
+            found = make(target.load()[0], workers=count, name=target.name, options=options.over(target.options))
+            plans.append(found)
         except PardiffError as error:
             broken.append((target.text, error))
-            continue
-        each = found.seconds_per_pass
-        if found.fallback_reason:
-            fallbacks.append(f"{found.name}: the fast path would not be taken: {found.fallback_reason}")
-        rows.append(
-            [
-                found.name,
-                f"{found.parameters:,}",
-                f"{found.passes:,}",
-                f"{each * 1e3:.3g} ms{'' if found.strategy == 'pointwise' else f' {found.strategy}'}",
-                f"{found.blocks:,} × {found.block_size:,}",
-                f"{found.bytes / 1e6:,.1f} MB",
-                f"{duration(found.seconds) if found.seconds >= 1 else f'{found.seconds:.2g} s'}",
-            ]
-        )
-    if rows:
-        count = max(1, workers or os.cpu_count() or 1)
+    if plans:
         columns = (
             "problem",
             "parameters",
@@ -219,19 +181,32 @@ def plan(targets: tuple[str, ...], workers: int | None, keyword: str, **options:
             "a pass",
             "blocks",
             "store",
-            f"on {count} worker{'s' if count > 1 else ''}",
+            f"on {count} worker{'s' * (count > 1)}",
         )
-        click.echo("\n".join(table(columns, rows)))
-        click.echo(
-            "\nThe table counts the first wave only. A parameter that needs a closer look costs 4 to 30 passes more. "
-            "The start of an audit costs some dozens to hundreds. Workers need about a second to start."
-        )
-    for fallback_reason in fallbacks:
-        click.echo(printable(fallback_reason))
+        click.echo("\n".join(table(columns, [_planned(found) for found in plans])))
+        click.echo(PLANNED)
+    for found in plans:
+        if found.fallback_reason:
+            click.echo(printable(f"{found.name}: the fast path would not be taken: {found.fallback_reason}"))
     for text, failure in broken:
         prefix = "" if str(failure).startswith(text) else f"{text}: "
         click.echo(printable(f"pardiff: {prefix}{failure}"), err=True)
     sys.exit(max((failure.exit_status for _, failure in broken), default=0))
+
+
+def _planned(found: Plan) -> list[str]:
+    """A row of the table of plans."""
+    from pardiff.cli.progress_bar import duration
+
+    return [
+        found.name,
+        f"{found.parameters:,}",
+        f"{found.passes:,}",
+        f"{found.seconds_per_pass * 1e3:.3g} ms{'' if found.strategy == 'pointwise' else f' {found.strategy}'}",
+        f"{found.blocks:,} × {found.block_size:,}",
+        f"{found.bytes / 1e6:,.1f} MB",
+        duration(found.seconds) if found.seconds >= 1 else f"{found.seconds:.2g} s",
+    ]
 
 
 @cli.command()
