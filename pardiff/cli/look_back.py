@@ -21,9 +21,9 @@ from pardiff.reporting.text import table
 @click.argument("after")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write all of it, for programs.")
 def diff(before: str, after: str, file: Path | None) -> None:
-    """Compare two audits, or the folders of two batches: what fails newly, is mended, or has changed.
+    """Compare two audits, or the folders of two batches: what fails now, what is repaired, what has changed.
 
-    Exit status 1 when something fails that did not before, or came to no verdict where it had one.
+    The exit status is 1 if an entry fails now that did not before, or if a problem has lost its verdict.
     """
     from pardiff.batch.diff_batches import differences
 

@@ -270,7 +270,8 @@ def report(stores: tuple[str, ...], **files: Path | None) -> None:
 def show(store: str, worst: int, array: str | None, sweep: str | None, target: str | None) -> None:
     """Print verdicts, findings and the worst entries of an audit.
 
-    Nothing is executed, unless --target says where fun is: an audit holds the step sweeps of its worst entries.
+    No code of yours is run unless you give --target. Without it, --sweep works for the worst entries, whose sweeps
+    are stored.
     """
     from dataclasses import replace
 

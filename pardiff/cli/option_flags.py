@@ -46,7 +46,7 @@ def options_flags(command: Callable[..., None]) -> Callable[..., None]:
 
     for option in reversed(fields(Options)):
         called = _flag(option)(called)
-    select = "Select problems by parts of their names, joined by and, or, not."
+    select = "Select problems by parts of their names, joined by and, or, not: 'mlp and not slow'."
     return click.option("-k", "keyword", default="", metavar="EXPR", help=select)(called)
 
 
