@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pardiff.comparison.ranking import Entry
 from pardiff.diagnosis.finding import Finding
 from pardiff.evaluation.baseline import Facts
-from pardiff.evaluation.noise import CONFIDENCE
+from pardiff.numerics.tuning import CONFIDENCE
 from pardiff.planning.budget_tracker import CONFIDENCE as SEEN
 from pardiff.planning.budget_tracker import least_seen
 from pardiff.problem.space import FloatArray

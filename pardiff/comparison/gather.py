@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.comparison.compared import Comparison
-from pardiff.comparison.verdicts import FLOOR
 from pardiff.diagnosis.evidence import MATCH, Evidence
+from pardiff.numerics.tuning import FLOOR
 from pardiff.problem.named_arrays import NamedArray
 from pardiff.problem.space import FloatArray, IntArray
 from pardiff.storage.format import FAIL, INCONCLUSIVE, MISSING

@@ -9,15 +9,13 @@ import numpy as np
 from pardiff.comparison.compared import ComparedChunk, Comparison
 from pardiff.comparison.verdicts import relative
 from pardiff.numerics import estimates
+from pardiff.numerics.tuning import ROUNDING
 from pardiff.planning.waves import SEARCH, Wave
 from pardiff.problem.space import FloatArray, IntArray
 from pardiff.storage.format import FAIL, PASS
 
 NAMED = 3
 """Entries that the finding of an array names."""
-ROUNDING = 4.0
-"""Twice the rounding of a central difference of order 2, caution included, in units of the error of fun's values over
-the step."""
 LOOKED_AT = (estimates.DONE, estimates.NONFINITE, estimates.ERROR, estimates.FLAT)
 """States of derivatives that no step search has found."""
 

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from pardiff.numerics import estimates
 from pardiff.numerics.estimates import Estimates
+from pardiff.numerics.tuning import FLOOR
 from pardiff.problem.space import FloatArray
 from pardiff.storage.format import ERROR, FAIL, INCONCLUSIVE, KINK, MISSING, NONFINITE, PASS
-
-FLOOR = 1e-3
-"""Part of an array's root mean square below which an entry is compared with the array instead of itself."""
-
 
 TOGETHER = 1 << 13
 """Entries that are judged together: arrays of so many numbers stay in a core's cache."""

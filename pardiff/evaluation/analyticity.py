@@ -13,12 +13,12 @@ from pardiff.evaluation.failures import described
 from pardiff.evaluation.fixed_stencil import with_origin
 from pardiff.evaluation.lines import Axes, Direction
 from pardiff.evaluation.noise import OneObservable
-from pardiff.numerics.complex_step import REAL_PART, STEP
-from pardiff.numerics.difference import CAUTION, Precision
-from pardiff.numerics.difference_table import POINTS, difference_table_noise
+from pardiff.numerics.difference import Precision
+from pardiff.numerics.difference_table import difference_table_noise
 from pardiff.numerics.richardson import Found, Points
 from pardiff.numerics.stencils import named
 from pardiff.numerics.step_search import search
+from pardiff.numerics.tuning import CAUTION, POINTS, REAL_PART, STEP
 from pardiff.problem.space import FloatArray, IntArray
 
 AGREEMENT = 1e-8

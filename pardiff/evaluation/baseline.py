@@ -14,20 +14,14 @@ from pardiff.evaluation.at_x0 import AtX0, call_at_x0
 from pardiff.evaluation.crosscheck import CrossChecked, EvaluatorMismatch, one_of_each
 from pardiff.evaluation.evaluator import Evaluator, axes_of
 from pardiff.evaluation.lines import Axes, Bounds
-from pardiff.evaluation.noise import (
-    REPEATS,
-    Noise,
-    Observables,
-    measure_noise,
-    measure_relative_noise,
-    measure_scatter,
-)
+from pardiff.evaluation.noise import Noise, Observables, measure_noise, measure_relative_noise, measure_scatter
 from pardiff.evaluation.pointwise import Pointwise
-from pardiff.evaluation.precision import LARGEST_EPS, ORDINARY, precisions_of, relative_noise
+from pardiff.evaluation.precision import precisions_of, relative_noise
 from pardiff.evaluation.spec import DifferentiationSpec, stencil_of
 from pardiff.evaluation.strategy import BATCHED, POINTWISE, EvaluationStrategy, choose_strategy, seconds_per_pass
 from pardiff.numerics.difference import Precision
 from pardiff.numerics.sums import known_again
+from pardiff.numerics.tuning import LARGEST_EPS, REPEATS, USUAL
 from pardiff.problem.bounds import check_inside, parse_bounds
 from pardiff.problem.data_axes import data_lengths
 from pardiff.problem.jitter import jitter
@@ -283,7 +277,7 @@ def _of_fast_path(strategy: EvaluationStrategy, at: Axes, check: Precision, seed
         return Precision(check.eps, max(check.noise, 0.0 if check.noise == 0 else found.level)), spent + found.nfev
     eps = float(np.finfo(np.float64).eps)
     relative, more = measure_relative_noise(strategy.evaluator, some[:MOST_LINES], seed)
-    return Precision(min(LARGEST_EPS, max(eps, relative if relative > ORDINARY * eps else 0.0)), 0.0), spent + more
+    return Precision(min(LARGEST_EPS, max(eps, relative if relative > USUAL * eps else 0.0)), 0.0), spent + more
 
 
 def _slope_noise(plain: Pointwise, at: Axes, checks: tuple[Precision, ...], seed: int) -> tuple[tuple[float, ...], int]:

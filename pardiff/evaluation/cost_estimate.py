@@ -11,10 +11,10 @@ from pardiff.evaluation.at_x0 import call, check_terms, check_value, fun_name, o
 from pardiff.evaluation.baseline import DEFAULT_RTOL
 from pardiff.evaluation.crosscheck import CrossChecked, EvaluatorMismatch, one_of_each
 from pardiff.evaluation.evaluator import axes_of
-from pardiff.evaluation.precision import ORDINARY
 from pardiff.evaluation.spec import stencil_of
 from pardiff.evaluation.strategy import POINTWISE, choose_strategy, seconds_per_pass
 from pardiff.numerics.difference import Precision
+from pardiff.numerics.tuning import USUAL
 from pardiff.problem.bounds import check_inside, parse_bounds
 from pardiff.problem.options import PROBES, Options
 from pardiff.problem.outputs import parse_outputs
@@ -76,7 +76,7 @@ def estimate_cost(problem: Problem, options: Options) -> CostEstimate:
         if isinstance(strategy.evaluator, CrossChecked):
             typical = parse_typical(space, options.typical)
             some = axes_of(plain, one_of_each(plain, options.seed or 0), None, typical)
-            rounding = Precision(ORDINARY * float(np.finfo(f"f{itemsize}").eps), 0.0)
+            rounding = Precision(USUAL * float(np.finfo(f"f{itemsize}").eps), 0.0)
             mismatch, _ = strategy.evaluator.verify_afar(some, rounding)
             if mismatch:
                 raise EvaluatorMismatch(mismatch)

@@ -14,15 +14,13 @@ from pardiff.evaluation.evaluator import Evaluator
 from pardiff.evaluation.lines import Axes, Values
 from pardiff.evaluation.spec import DifferentiationSpec
 from pardiff.numerics import richardson
-from pardiff.numerics.complex_step import STEP, complex_bar
+from pardiff.numerics.complex_step import complex_bar
 from pardiff.numerics.difference import difference, precision_of_rows, slope_jump, truncation
 from pardiff.numerics.estimates import DONE, ERROR, FLAT, KINKED, NO_ROOM, NONFINITE, SEARCHED, Estimates
 from pardiff.numerics.stencils import SCHEMES, Stencil
 from pardiff.numerics.steps import displacements, fit, largest_step, steps
+from pardiff.numerics.tuning import EVEN, FAR, RATIO, STEP
 from pardiff.problem.space import FloatArray, IntArray, grouped
-
-FAR = 0.25
-"""Part of the scale of x at which one looks for any change of fun at all."""
 
 
 def by_stencil(evaluator: Evaluator, spec: DifferentiationSpec, at: Axes) -> Estimates:
@@ -38,7 +36,7 @@ def by_stencil(evaluator: Evaluator, spec: DifferentiationSpec, at: Axes) -> Est
     if spec.slope_noise is not None:
         return _complex(evaluator, spec, at)
     stencils = spec.stencils
-    multiples = (1.0, richardson.RATIO) if spec.two_steps else (1.0,)
+    multiples = (1.0, RATIO) if spec.two_steps else (1.0,)
     step = steps(at.x, at.itemsize, at.typical, stencils[0].order, spec.step_eps, spec.rel_step, spec.abs_step)
     choice, reached = fit(at.x, step * multiples[-1], stencils, at.lower, at.upper)
     step = np.where(reached < step * multiples[-1], reached / multiples[-1], step)
@@ -146,7 +144,7 @@ def _both(stencil: Stencil, near: Fixed, far: Fixed) -> Estimates:
     found, other = near.found, far.found
     with np.errstate(invalid="ignore"):
         error = richardson.truncation_error(found.numerical, other.numerical, stencil)
-        kink = np.where(far.slope_jump < richardson.EVEN * near.slope_jump, near.slope_jump, 0.0)
+        kink = np.where(far.slope_jump < EVEN * near.slope_jump, near.slope_jump, 0.0)
         bar = near.rounding + error + kink
     good = np.isfinite(bar)
     bar = np.where(good, bar, np.nan)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pardiff.evaluation.failures import is_interrupt
 from pardiff.evaluation.lines import Direction, Lines, Values
 from pardiff.evaluation.observe import Observe, Products
-from pardiff.numerics.complex_step import REAL_PART
+from pardiff.numerics.tuning import REAL_PART
 from pardiff.problem.space import FloatArray, IntArray, Space
 
 

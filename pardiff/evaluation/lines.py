@@ -7,13 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pardiff.numerics.tuning import UNIT
 from pardiff.problem.space import FloatArray, IntArray
 
 Bounds = tuple[FloatArray, FloatArray]
 """Lower and upper, each of shape (n,)."""
-
-UNIT = 1e-3
-"""Part of the typical size below which the size of x says little about the scale on which fun varies."""
 
 
 class Values(NamedTuple):

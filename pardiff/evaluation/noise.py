@@ -12,31 +12,22 @@ import numpy as np
 
 from pardiff.evaluation.evaluator import Evaluator
 from pardiff.evaluation.lines import Axes, Direction, Lines, Values
-from pardiff.numerics.difference_table import POINTS, difference_table_noise, has_single_precision, is_single
+from pardiff.numerics.difference_table import difference_table_noise, has_single_precision, is_single
 from pardiff.numerics.steps import spacing
+from pardiff.numerics.tuning import (
+    BESIDE,
+    CONFIDENCE,
+    FARTHEST,
+    FEW,
+    FIRST_SPACING,
+    LOOKS,
+    POINTS,
+    REPEATS,
+    SINGLE,
+    SPACINGS,
+    WILD,
+)
 from pardiff.problem.space import FloatArray, IntArray
-
-SPACINGS = 6
-"""Spacings tried on a line."""
-FIRST_SPACING = {8: 1e-10, 4: 1e-5, 2: 1e-3}
-"""Relative spacing to begin with, by the bytes of the parameters: many units in their last place, but for
-float16, of which a few are a long way."""
-SINGLE = 2.0**-27
-"""Relative noise that float32 has at the least: an eighth of its machine epsilon, for lucky roundings."""
-FARTHEST = 1e-2
-"""Relative spacing at the most: what fun does farther away says nothing of its noise here."""
-PROBE = 1e-3
-"""Relative distance of the probe from x0: as far as room was made for."""
-FEW = 30
-"""Parameters below which one line has to do, since three would cost more passes than the gradient itself."""
-WILD = 1e-4
-"""Noise relative to fun above which it is doubted: few functions are so rough, and some vary that fast."""
-REPEATS = 32
-"""Calls at x0 by which a fun that is not deterministic is measured: the standard deviation to an eighth."""
-CONFIDENCE = 0.99
-"""Confidence with which the error bars of all parameters hold together, where fun is not deterministic."""
-LOOKS = 32
-"""Values of fun that the verdict on one parameter may rest on."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +138,7 @@ def measure_noise(evaluator: OneObservable, at: Axes, seed: int, lines: int = 3,
         lengths = rng.choice([-1.0, 1.0], len(at)) * rng.uniform(0.5, 1.0, len(at))
         direction = inward(lengths * at.unit, at)
         if np.isnan(probe):
-            probe = float(ray.values(direction, np.array([PROBE]))[0][0])
+            probe = float(ray.values(direction, np.array([BESIDE]))[0][0])
         distance = FIRST_SPACING[int(at.itemsize.min())]
         flat, rough = 0.0, np.inf
         for _ in range(SPACINGS):
@@ -286,7 +277,7 @@ def inward(direction: FloatArray, at: Axes) -> FloatArray:
 
     A direction is good where the probe has room.
     """
-    reach = np.abs(direction) * PROBE + 2.0 * spacing(at.x, at.itemsize)
+    reach = np.abs(direction) * BESIDE + 2.0 * spacing(at.x, at.itemsize)
     with np.errstate(over="ignore"):
         up, down = at.upper - at.x >= reach, at.x - at.lower >= reach
     turned: FloatArray = np.where(direction > 0, np.where(up, 1.0, -1.0), np.where(down, -1.0, 1.0)) * np.abs(direction)

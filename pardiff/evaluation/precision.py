@@ -10,21 +10,15 @@ import numpy as np
 from pardiff.errors import InputError
 from pardiff.evaluation.at_x0 import AtX0
 from pardiff.evaluation.lines import Axes, Direction, Values
-from pardiff.evaluation.noise import PROBE, Noise, inward
+from pardiff.evaluation.noise import Noise, inward
 from pardiff.evaluation.observe import Observe
 from pardiff.evaluation.pointwise import Pointwise
 from pardiff.numerics.difference import Precision
 from pardiff.numerics.difference_table import has_single_precision, is_single
+from pardiff.numerics.tuning import BESIDE, FINER, LARGEST_EPS, USUAL
 from pardiff.problem.outputs import parse_outputs
 from pardiff.problem.problem import Problem
 from pardiff.problem.space import FloatArray
-
-LARGEST_EPS = 0.1
-"""Relative noise of fun beyond which steps as large as x itself are of no more help."""
-FINER = 1 / 16
-"""Part of the parameters' machine epsilon below which measured noise shows that fun computes in a longer dtype."""
-ORDINARY = 8.0
-"""Noise of up to this many machine epsilons is the rounding of a function that is not noisy."""
 
 
 def precisions_of(
@@ -85,7 +79,7 @@ def _values_beside(plain: Pointwise, at: Axes, seen: AtX0) -> list[FloatArray]:
     plain.observe = kept = _Kept(observe)
     lengths = np.random.default_rng(0).uniform(0.5, 1.0, len(at))
     try:
-        plain.along(Direction(inward(lengths * at.unit, at)), np.array([[PROBE]]))
+        plain.along(Direction(inward(lengths * at.unit, at)), np.array([[BESIDE]]))
     finally:
         plain.observe = observe
     try:
@@ -111,4 +105,4 @@ def _epsilon(found: Noise, itemsize: int, parameters: int) -> float:
 def relative_noise(noise: Noise, eps: float) -> float:
     """Noise relative to fun; 0 where it is no more than rounding, so that steps do not depend on luck."""
     relative = noise.level / noise.scale if noise.scale > 0 else 0.0
-    return relative if relative > ORDINARY * eps else 0.0
+    return relative if relative > USUAL * eps else 0.0

@@ -10,11 +10,9 @@ import numpy as np
 
 from pardiff.numerics.difference import Precision
 from pardiff.numerics.stencils import Stencil, candidates, named
+from pardiff.numerics.tuning import TARGET
 from pardiff.problem.options import DEFAULT_ORDER, Options, Resolved
 from pardiff.problem.outputs import Cotangents
-
-TARGET = 0.1
-"""Part of the relative tolerance at which the step search ends: enough for a verdict, and no pass more."""
 
 
 def stencil_of(options: Options | Resolved) -> Stencil:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pardiff.numerics.difference import CAUTION, Precision
+from pardiff.numerics.difference import Precision
 from pardiff.numerics.stencils import FloatArray
-
-STEP = 1e-20
-"""Its square is far below the machine epsilon, so that truncation vanishes, and ``STEP * derivative`` is far
-above the smallest numbers."""
-REAL_PART = 10.0
-"""Machine epsilons by which the real part may differ from fun at x0: complex functions round differently."""
-OPERATIONS = 8.0
-"""Machine epsilons relative to the derivative that the arithmetic of a short fun costs."""
+from pardiff.numerics.tuning import CAUTION, OPERATIONS, REAL_PART
 
 
 def complex_bar(

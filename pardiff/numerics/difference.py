@@ -10,15 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pardiff.numerics.stencils import FloatArray, Stencil, differentiation_weights
-
-CAUTION = 2.0
-"""Factor on the error of each value of fun; with a noise of two standard deviations that makes four."""
-
-SHORTEST = 0.25
-"""Part of the scale of x on which fun is expected to vary at the least, where nothing else is known."""
-
-SMALLEST = 5e-324
-"""Spacing of the smallest float64 numbers."""
+from pardiff.numerics.tuning import CAUTION, SHORTEST, SMALLEST
 
 
 class Errors(Protocol):

@@ -8,9 +8,6 @@ import numpy as np
 
 from pardiff.numerics.stencils import FloatArray
 
-POINTS = 9
-"""Values on a line: eight orders of differences, as recommended for deterministic functions [1]_."""
-
 
 def difference_table_noise(values: FloatArray) -> tuple[float, str]:
     r"""Noise level of equally spaced values by the difference table of ECnoise.

@@ -12,39 +12,24 @@ import numpy as np
 
 from pardiff.numerics.difference import Errors, difference
 from pardiff.numerics.stencils import FloatArray, Stencil
+from pardiff.numerics.tuning import (
+    DEPTHS,
+    EVEN,
+    EXTRAPOLATED,
+    LOWEST,
+    MULTIPLES,
+    ORDINARY,
+    PLATEAU,
+    RATIO,
+    REGULAR,
+    SAFETY,
+    SETTLED,
+    SLOWEST,
+    SPREAD,
+    UNEXPLAINED,
+    WHOLE,
+)
 
-RATIO = 2.9
-"""Growth of the step from level to level: large enough for few levels, small enough to hit the optimum. It is no
-whole number, as the roots of a sine at one step would be its roots at all steps."""
-SAFETY = 4.0
-"""Factor on the truncation error estimated from two levels."""
-DEPTHS = 3
-"""Derivatives from one, two and three levels are looked at; the noise of more would not be worth their passes."""
-EXTRAPOLATED = 0.5
-"""Part of the change from one extrapolated value to the next that counts as its error: of a smooth function
-the error is smaller by about forty."""
-SETTLED = 0.1
-"""Relative change from one level to the next up to which the expansion in powers of h is believed."""
-REGULAR = 0.25
-"""Relative deviation from the growth of changes that the expansion foretells, up to which it is believed."""
-UNEXPLAINED = 10.0
-"""Multiple of its rounding above which a change between levels has another cause."""
-PLATEAU = 1.02
-"""Ratio up to which differences of the slopes on the two sides of x are the same, as they are at a kink. Of
-``|x|**1.5``, whose derivative exists, they grow by 1.73 from level to level."""
-EVEN = 1.7
-"""Growth of the difference of the slopes on the two sides, from level to level, below which fun is not smooth
-there; of a smooth one it grows by the ratio."""
-ORDINARY = 3.0
-"""Multiple of an error that is not remarkable."""
-WHOLE = 0.05
-"""How far from a whole number a multiple may be."""
-MULTIPLES = 64.0
-"""Multiples of the spacing of values that tell anything: large ones are near a whole number by the thousand."""
-LOWEST, SPREAD = 4, 300.0
-"""Changes between the smallest steps that tell of noise, and the factor by which they spread at the most."""
-SLOWEST = 0.01
-"""Growth of changes, less one, at which a difference does not converge for any practical purpose."""
 Points = tuple[FloatArray, FloatArray, FloatArray]
 """Displacements taken, values of fun there, and the sizes that their rounding is in proportion to, each of
 shape (k, points)."""

@@ -12,12 +12,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
-from pardiff.numerics.difference import CAUTION, Precision
+from pardiff.numerics.difference import Precision
 from pardiff.numerics.richardson import (
-    DEPTHS,
-    RATIO,
-    SAFETY,
-    UNEXPLAINED,
     Found,
     Level,
     Sample,
@@ -31,26 +27,24 @@ from pardiff.numerics.richardson import (
     scatter_of,
 )
 from pardiff.numerics.stencils import Stencil
+from pardiff.numerics.tuning import (
+    AFAR,
+    CAUTION,
+    DEEP,
+    DEPTHS,
+    DESCENTS,
+    DISSENT,
+    NOISIEST,
+    PROBE,
+    RATIO,
+    SAFETY,
+    TRENDLESS,
+    UNEXPLAINED,
+)
 
 T = TypeVar("T")
 Asking = Generator[float, Level | None, T]
 """Yields steps, and is sent the level at each; None where there is none."""
-
-DESCENTS = (0, 6, 12, 18)
-"""Levels below the usual start at which the search begins again while truncation rules even there."""
-
-PROBE = 2
-"""Rungs below a start at which one more level is looked at, for what is narrower than the step there."""
-DEEP = 0.01
-"""Part of the first start below which levels tell of noise."""
-DISSENT = 0.25
-"""Part of the error bar by which a smaller step's derivative may be off, and still say the same."""
-NOISIEST = 0.1
-"""Noise, as a part of the largest value, from which fun is nothing else."""
-TRENDLESS = 10.0
-"""Multiple of what looks like noise along a coordinate up to which all changes are nothing else."""
-AFAR = (0.8, 0.6)
-"""Parts of the largest step at which fun is looked at to tell a threshold from coarse values."""
 
 
 def first_step(x: float, typical: float, eps: float) -> float:
