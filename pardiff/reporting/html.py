@@ -19,10 +19,10 @@ from pardiff.reporting.printable import printable
 from pardiff.reporting.summary import Summary
 from pardiff.reporting.sweep_text import verdict_of
 from pardiff.reporting.text import (
-    ARRAY_COLUMNS,
     SELF_TEST_COLUMNS,
     SELF_TEST_LEGEND,
     WORST_COLUMNS,
+    array_columns,
     array_rows,
     coverage,
     effort,
@@ -69,7 +69,7 @@ def render_html(summary: Summary) -> str:
             legend=_legend(summary, rest),
             findings=[_finding(finding) for finding in summary.findings[:MOST_FINDINGS]],
             more_findings=max(0, len(summary.findings) - MOST_FINDINGS),
-            array_columns=ARRAY_COLUMNS,
+            array_columns=array_columns(summary),
             arrays=sorted(array_rows(summary), key=lambda row: row[2] == "PASS"),
             worst_columns=WORST_COLUMNS,
             worst=worst_rows(summary, len(summary.worst)),
@@ -143,7 +143,7 @@ def render_fragment(summary: Summary) -> str:
             summary=summary,
             shown=shown,
             colour=COLOURS[summary.verdict],
-            tables=[("Arrays", ARRAY_COLUMNS, shown.arrays), ("Worst entries", WORST_COLUMNS, shown.entries)],
+            tables=[("Arrays", array_columns(summary), shown.arrays), ("Worst entries", WORST_COLUMNS, shown.entries)],
             effort=effort(summary),
         )
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pardiff.reporting.brief import ENTRIES, brief
 from pardiff.reporting.printable import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, SELF_TEST_LEGEND, WORST_COLUMNS, effort
+from pardiff.reporting.text import SELF_TEST_COLUMNS, SELF_TEST_LEGEND, WORST_COLUMNS, array_columns, effort
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔"}
 
@@ -20,7 +20,7 @@ def render_markdown(summary: Summary, worst: int = ENTRIES) -> str:
         "",
         escape(summary.headline),
         "",
-        *_table(ARRAY_COLUMNS, shown.arrays),
+        *_table(array_columns(summary), shown.arrays),
     ]
     if shown.more_arrays:
         lines += ["", f"… and {shown.more_arrays} more arrays"]

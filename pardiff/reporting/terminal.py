@@ -5,7 +5,7 @@ from __future__ import annotations
 from pardiff.reporting.brief import ENTRIES, brief
 from pardiff.reporting.printable import printable
 from pardiff.reporting.summary import Summary
-from pardiff.reporting.text import ARRAY_COLUMNS, SELF_TEST_COLUMNS, SELF_TEST_LEGEND, WORST_COLUMNS, effort, table
+from pardiff.reporting.text import SELF_TEST_COLUMNS, SELF_TEST_LEGEND, WORST_COLUMNS, array_columns, effort, table
 
 __all__ = ["printable", "render_terminal"]
 
@@ -22,7 +22,7 @@ def render_terminal(summary: Summary, worst: int = ENTRIES, *, everything: bool 
     """
     shown = brief(summary, worst, everything=everything)
     lines = [f"{summary.verdict}  {printable(summary.name)}: {printable(summary.headline)}", ""]
-    lines += _table(ARRAY_COLUMNS, shown.arrays, 3)
+    lines += _table(array_columns(summary), shown.arrays, 3)
     if shown.more_arrays:
         lines.append(f"… and {shown.more_arrays} more arrays")
     if shown.findings:

@@ -11,17 +11,6 @@ from pardiff.comparison.verdicts import Verdict
 from pardiff.problem.options import Resolved
 from pardiff.reporting.summary import Summary, upward
 
-ARRAY_COLUMNS = (
-    "array",
-    "shape",
-    "verdict",
-    "pass",
-    "fail",
-    "inconclusive",
-    "other",
-    "max error",
-    "certified rtol",
-)
 WORST_COLUMNS = ("entry", "verdict", "analytical", "numerical", "± uncertainty", "tolerance", "step")
 
 
@@ -47,8 +36,14 @@ def derivative(value: float) -> str:
     return f"{value:.8g}"
 
 
+def array_columns(summary: Summary) -> tuple[str, ...]:
+    """Titles of the table of arrays."""
+    first = "output / input" if summary.outputs else "array"
+    return (first, "shape", "verdict", "pass", "fail", "inconclusive", "other", "max error", "certified rtol")
+
+
 def array_rows(summary: Summary) -> list[list[str]]:
-    """A row per array, in the order of `ARRAY_COLUMNS`."""
+    """A row per array, in the order of `array_columns`."""
     return [
         [
             array.name,
