@@ -242,8 +242,10 @@ class GradcheckResult:
         if path is None:
             return text
         folder = Path(path).parent
-        if not folder.is_dir():
-            raise InputError(f"to_html: there is no folder {folder}")
+        if not folder.is_dir() or Path(path).is_dir():
+            raise InputError(
+                f"to_html: {path} is a folder" if folder.is_dir() else f"to_html: there is no folder {folder}"
+            )
         write_text(LocalFolder(folder), Path(path).name, text)
         return None
 

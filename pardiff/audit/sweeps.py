@@ -67,7 +67,7 @@ def sweep_entry(
 def entry_named(arrays: tuple[NamedArray, ...], label: str) -> tuple[NamedArray, int]:
     """The array and the entry that a label names; an `InputError` that shows such labels where there is none."""
     try:
-        return find_entry(arrays, label)
+        return find_entry(arrays, str(label))
     except LookupError:
         shown = [f"{one.label(0)!r} to {one.label(one.size - 1)!r}" for one in arrays if one.size][:SHOWN]
         raise InputError(f"no entry {label!r}; entries are {', '.join(shown) or 'none'}") from None

@@ -66,19 +66,27 @@ class Terms:
 class Products:
     """Products of fun's outputs with cotangents, as their changes from x0.
 
-    Outputs that have not changed drop out exactly. Each of the others is known to a rounding of its own, and roundings
-    of different outputs are independent: with the weights of the cotangent they add up as the root of the sum of
-    squares.
+    Each output is known to a rounding of its own, and roundings of different outputs are independent: with the weights
+    of the cotangent they add up as the root of the sum of squares. Those that have not changed count too, as they may
+    have moved by less than the spacing of their numbers.
     """
 
     cotangents: Cotangents
     known: float = np.nan
     start: list[FloatArray] = field(default_factory=list)
     """Outputs at x0, each as one line."""
+    sizes: list[FloatArray] = field(default_factory=list)
+    """Sizes of the rounding of the products at x0, shape (r,) for each output."""
 
     def take(self, value: Any) -> Values:
         """Keep the outputs at x0."""
         self.start = [array.copy() for array in self._outputs(value)]
+        leaves = self.cotangents.outputs.leaves
+        parts = zip(leaves, self.cotangents.weights, self.start, strict=True)
+        self.sizes = [
+            _root_sum_square(weights * np.maximum(np.abs(start), float(np.finfo(leaf.dtype).tiny)))
+            for leaf, weights, start in parts
+        ]
         scaled = [array / scale for array, scale in zip(self.start, self.cotangents.scales, strict=True)]
         self.known = known_again(np.concatenate(scaled))
         return Values(np.zeros(self.cotangents.count), np.zeros(self.cotangents.count))
@@ -86,10 +94,9 @@ class Products:
     def __call__(self, value: Any) -> tuple[FloatArray, FloatArray]:
         """Changes and sizes, each of shape (q,)."""
         changes, sizes = [], []
-        leaves = self.cotangents.outputs.leaves
-        parts = zip(leaves, self.cotangents.weights, self.start, self._outputs(value), strict=True)
-        for leaf, weights, start, now in parts:
-            change, size = _weighted(weights, start, now, float(np.finfo(leaf.dtype).tiny))
+        parts = zip(self.cotangents.weights, self.start, self.sizes, self._outputs(value), strict=True)
+        for weights, start, least, now in parts:
+            change, size = _weighted(weights, start, least, now)
             changes.append(change)
             sizes.append(size)
         return np.concatenate(changes), np.concatenate(sizes)
@@ -117,23 +124,30 @@ class Products:
         return found
 
 
-def _weighted(weights: FloatArray, start: FloatArray, now: FloatArray, tiny: float) -> tuple[FloatArray, FloatArray]:
+def _weighted(
+    weights: FloatArray, start: FloatArray, least: FloatArray, now: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """How far products of one output with r cotangents have moved, and the sizes of their rounding, each (r,).
 
-    Numbers below ``tiny``, the smallest normal one of the output's dtype, are spaced as that one is.
+    Numbers that have not changed count in the sizes, as at x0: they may have moved by less than their spacing.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         change = now - start
         which = np.flatnonzero(change)
         if not len(which):
-            return np.zeros(len(weights)), np.abs(weights * start).max(axis=1, initial=0.0)
+            return np.zeros(len(weights)), least
         if len(which) < len(change):
-            weights, change, start, now = weights[:, which], change[which], start[which], now[which]
-        sizes = np.abs(weights) * np.maximum(np.maximum(np.abs(start), np.abs(now)), tiny)
-        largest = sizes.max(axis=1)
-        scale = np.where(largest > 0, largest, 1.0)
+            weights, change, now = weights[:, which], change[which], now[which]
         # sums of NumPy along the last axis are pairwise, and the same for every number of cotangents
-        return (weights * change).sum(axis=1), scale * np.sqrt(((sizes / scale[:, None]) ** 2).sum(axis=1))
+        return (weights * change).sum(axis=1), np.maximum(least, _root_sum_square(weights * now))
+
+
+def _root_sum_square(values: FloatArray) -> FloatArray:
+    """The root of the sum of squares of each row, whatever their sizes."""
+    largest = np.abs(values).max(axis=1, initial=0.0)
+    scale = np.where(largest > 0, largest, 1.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(scale * np.sqrt(((values / scale[:, None]) ** 2).sum(axis=1)))
 
 
 def _line(value: Any) -> FloatArray:

@@ -567,3 +567,48 @@ def test_cotangents_reproduce_an_entry():
     np.testing.assert_allclose(result.numerical["y"], result.cotangents["y"] @ A, rtol=1e-8)
     np.testing.assert_allclose(result.numerical["s"], result.cotangents["s"][:, None] * np.ones(5), rtol=1e-8)
     assert pardiff.gradcheck(lambda x: float(x.sum()), np.ones(5), ROUND).cotangents is None
+
+
+OFFSETS = [1e6, 1e8, 1e10, 1e12, 1e14]
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("x", [0.1, 0.1631578947368421, 0.7, 1.3])
+def test_an_output_that_stands_still_is_not_known_exactly(offset, x):
+    """Beside a large constant an output moves by less than its spacing: right products do not fail, wrong do not pass.
+
+    The other output, of cos x, shows a derivative that is certain by itself.
+    """
+
+    def fun(x):
+        return np.array([offset + np.sin(x[0]), np.cos(x[0])])
+
+    def right(x, u):
+        return np.array([u[0] * np.cos(x[0]) - u[1] * np.sin(x[0])])
+
+    def wrong(x, u):
+        return np.array([-u[1] * np.sin(x[0])])
+
+    assert pardiff.gradcheck(fun, vjp=right, x0=np.array([x])).verdict is not pardiff.Verdict.FAIL
+    assert not pardiff.gradcheck(fun, vjp=wrong, x0=np.array([x])).passed
+
+
+def test_a_large_output_of_its_own_hides_nothing():
+    """Outputs by name have cotangents of their own, so that a large one makes no other uncertain."""
+    result = pardiff.gradcheck(
+        lambda x: {"large": 1e12 + np.sin(x), "small": np.cos(x)},
+        vjp=lambda x, u: u["large"] * np.cos(x) - u["small"] * np.sin(x),
+        x0=np.array([0.3, 0.7]),
+    )
+
+    assert {array.name: array.verdict.name for array in result.arrays}["small / x"] == "PASS"
+
+
+def test_float16_is_named():
+    """The finding on short precision says which, and the tolerance that follows from it."""
+    result = pardiff.gradcheck(
+        lambda x: np.sin(x).astype(np.float16), vjp=lambda x, u: u * np.cos(x), x0=np.array([0.3, 0.7])
+    )
+
+    (finding,) = [finding for finding in result.findings if finding.kind == "precision"]
+    assert finding.message.startswith("fun returns float16 precision, whatever its dtype: rtol is 1e-2")
