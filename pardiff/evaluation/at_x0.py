@@ -86,8 +86,8 @@ def call_at_x0(problem: Problem, options: Options, space: Space, arrays: list[An
     deterministic = same and third_same and first == second
     nonlinear: tuple[str, ...] = ()
     derivative = derivative_of(problem, cotangents)
-    if isinstance(derivative, Pullback) and not differing:
-        nonlinear = derivative.nonlinear(call, plain.x, plain.args, space)
+    if isinstance(derivative, Pullback) and analytical is not None and not differing:
+        nonlinear = derivative.nonlinear(call, plain.x, plain.args, space, analytical)
         plain.check_unchanged()
     found = AtX0(
         first, second, deterministic, itemsizes, parts, cotangents, analytical, differing, nonlinear, seconds, 2 + more

@@ -81,19 +81,33 @@ class Pullback:
             by_output += [rows[:, leaf.start : leaf.stop].reshape(-1) for leaf in space.leaves]
         return np.concatenate([np.empty(0), *by_output])
 
-    def nonlinear(self, call: Call, x: Structure, args: tuple[Any, ...], space: Space) -> tuple[str, ...]:
-        """Outputs for which the product with the sum of two cotangents is not the sum of their products."""
+    def nonlinear(
+        self, call: Call, x: Structure, args: tuple[Any, ...], space: Space, products: FloatArray
+    ) -> tuple[str, ...]:
+        """Outputs for which the product with the sum of two cotangents is not the sum of their products.
+
+        Parameters
+        ----------
+        products : ndarray
+            What :meth:`predict` has given.
+        """
         found = []
         for output, leaf in enumerate(self.cotangents.outputs.leaves):
             if self.cotangents.probes < 2 or not leaf.size:
                 continue
-            pair = (self.cotangents.structure(output, 0), self.cotangents.structure(output, 1))
-            one, other = (self._one(call, x, u, args, space) for u in pair)
+            start = output * self.cotangents.probes * space.size
+            one, other = (self._row(products[start:], probe, space) for probe in (0, 1))
             both = self._one(call, x, self.cotangents.structure(output, 0, 1), args, space)
             size = np.abs(one).max(initial=0.0) + np.abs(other).max(initial=0.0)
             if not np.abs(both - one - other).max(initial=0.0) <= NONLINEAR * size and np.isfinite(both).all():
                 found.append(leaf.name)
         return tuple(found)
+
+    def _row(self, products: FloatArray, probe: int, space: Space) -> FloatArray:
+        """The product with one cotangent of the output whose products come first, shape (n,)."""
+        probes = self.cotangents.probes
+        starts = [(probes * leaf.start + probe * leaf.size, leaf.size) for leaf in space.leaves]
+        return np.concatenate([np.empty(0), *(products[start : start + size] for start, size in starts)])
 
     def _one(self, call: Call, x: Structure, u: Structure, args: tuple[Any, ...], space: Space) -> FloatArray:
         found = call("vjp", self.vjp, x, u, *args)
