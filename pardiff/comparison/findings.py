@@ -22,6 +22,8 @@ NAMED = 3
 """Entries of an array that are named."""
 CRASHES = ("fun ended the process", "fun did not come back", "fun was not tried")
 """How the reasons begin why fun has no value, where it is not that it raised."""
+OURS = "InputError: "
+"""How the reasons begin why a value of fun cannot be used, although it raised nothing: another shape than at x0."""
 LATER = "a closer look follows once the run resumes"
 """What is said of entries that cannot be decided while a run is not at its end."""
 SECOND_LOOK = "an entry fails only after a second look, which refine='none' or a budget has left out"
@@ -211,6 +213,11 @@ def _heterogeneous(ledger: Ledger) -> list[Finding]:
     return [Finding("", "heterogeneous", message, {"client": facts.value, "workers": others})]
 
 
+def is_ours(reason: str) -> bool:
+    """Whether fun did not raise, but returned what cannot be used."""
+    return reason.startswith(OURS)
+
+
 def _raised(ledger: Ledger) -> list[Finding]:
     """What fun raised, and at which parameters."""
     errors = sorted(
@@ -221,8 +228,10 @@ def _raised(ledger: Ledger) -> list[Finding]:
     )
     if not errors:
         return []
-    coordinate, text = errors[0]
-    message = f"at {ledger.space.label(coordinate)} {text if text.startswith(CRASHES) else f'fun raised {text}'}"
+    ours = [error for error in errors if is_ours(error[1])]
+    coordinate, text = (ours or errors)[0]
+    said = text.removeprefix(OURS) if ours or text.startswith(CRASHES) else f"fun raised {text}"
+    message = f"{'with' if ours else 'at'} {ledger.space.label(coordinate)}{' moved,' if ours else ''} {said}"
     return [Finding("", "error", message, {"errors": {ledger.space.label(i): text for i, text in errors[:20]}})]
 
 

@@ -10,7 +10,15 @@ import numpy as np
 
 from pardiff.comparison.compared import Comparison
 from pardiff.comparison.diagnose_arrays import Failing, diagnose_arrays, nonfinite_analytical
-from pardiff.comparison.findings import LATER, array_finding, contradictions, other_values, remedy_of, run_findings
+from pardiff.comparison.findings import (
+    LATER,
+    array_finding,
+    contradictions,
+    is_ours,
+    other_values,
+    remedy_of,
+    run_findings,
+)
 from pardiff.comparison.point_findings import point_findings
 from pardiff.comparison.ranking import worst_of
 from pardiff.comparison.refinement import NAMED
@@ -149,11 +157,9 @@ GRAVE = ("nondeterministic", "heterogeneous", "error", "fast_path")
 def _in_order(comparison: Comparison, counts: Counter[str], findings: list[Finding]) -> tuple[Finding, ...]:
     """All findings, those first by which the others are to be read."""
     ledger = comparison.ledger
-    run = [
-        finding
-        for finding in run_findings(ledger)
-        if finding.kind != "error" or counts["error"] or counts["inconclusive"]
-    ]
+    run = run_findings(ledger)
+    if not (counts["error"] or counts["inconclusive"]):  # fun may raise on one side, beyond its domain
+        run = [one for one in run if one.kind != "error" or any(map(is_ours, one.evidence["errors"].values()))]
     first = [finding for finding in run if finding.kind in GRAVE]
     return (*first, *findings, *(finding for finding in run if finding.kind not in GRAVE), *point_findings(ledger))
 

@@ -613,3 +613,20 @@ def test_float16_is_named():
     (finding,) = [finding for finding in result.findings if finding.kind == "precision"]
     assert "or 1e-2 in float16" in finding.message
     assert "rtol 0.01" in str(result)
+
+
+@pytest.mark.parametrize("terms", [False, True])
+def test_a_shape_that_changes_on_one_side_is_said(terms):
+    """A derivative that is found on the other side does not hide it, and fun is not said to have raised."""
+
+    def fun(x):
+        return np.ones(2 if x[0] >= 1 else 3) * x[0] / 3
+
+    derivative = {"terms": True, "grad": lambda x: np.array([2 / 3, 0.0])}
+    if not terms:
+        derivative = {"vjp": lambda x, u: np.array([u.sum() / 3, 0.0])}
+    result = pardiff.gradcheck(fun, x0=np.array([1.0, 0.5]), **derivative)
+
+    (finding,) = [finding for finding in result.findings if finding.kind == "error"]
+    assert finding.message.startswith("with x[0] moved, fun returned ")
+    assert "must not change" in finding.message
